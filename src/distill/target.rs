@@ -1,0 +1,108 @@
+//! What a batch asks of the student.
+
+use super::Output;
+use crate::error::{Error, Result};
+use ndarray::ArrayRef1;
+
+/// What a batch asks of the student. Each part is optional; a loss that needs a part which is
+/// missing says so.
+///
+/// # Examples
+///
+/// ```
+/// use ndarray::array;
+/// use rarefy::distill::{Output, Target};
+///
+/// let teacher = Output::from(array![[2.0, 0.0], [0.0, 1.0]]);
+/// let weights = array![1.0, 0.5];
+/// let target = Target::from(&teacher).labels(&[0, 1]).weights(&weights);
+/// assert!(target.teacher.is_some());
+/// ```
+#[derive(Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Target<'a, F> {
+    /// What the teacher said about the batch.
+    pub teacher: Option<&'a Output<F>>,
+    /// The right class of each row.
+    pub labels: Option<&'a [usize]>,
+    /// How much each row counts; all the same if missing. A row of weight 0 is not read, so its
+    /// logits may be anything, NaN too.
+    pub weights: Option<&'a ArrayRef1<F>>,
+}
+
+impl<'a, F> Target<'a, F> {
+    /// A target without any part.
+    pub const fn new() -> Self {
+        Self {
+            teacher: None,
+            labels: None,
+            weights: None,
+        }
+    }
+
+    /// The same with a teacher's output.
+    #[must_use]
+    pub const fn teacher(mut self, teacher: &'a Output<F>) -> Self {
+        self.teacher = Some(teacher);
+        self
+    }
+
+    /// The same with the right class of each row.
+    #[must_use]
+    pub const fn labels(mut self, labels: &'a [usize]) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
+    /// The same with a weight for each row.
+    #[must_use]
+    pub const fn weights(mut self, weights: &'a ArrayRef1<F>) -> Self {
+        self.weights = Some(weights);
+        self
+    }
+
+    /// The teacher's output, or an error that says that `loss` needs it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingTarget`].
+    pub fn need_teacher(&self, loss: &'static str) -> Result<&'a Output<F>> {
+        self.teacher.ok_or(Error::MissingTarget {
+            loss,
+            part: "teacher output",
+        })
+    }
+
+    /// The labels, or an error that says that `loss` needs them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingTarget`].
+    pub fn need_labels(&self, loss: &'static str) -> Result<&'a [usize]> {
+        self.labels.ok_or(Error::MissingTarget {
+            loss,
+            part: "labels",
+        })
+    }
+}
+
+// By hand: a target holds references, whatever F is.
+impl<F> Clone for Target<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Target<'_, F> {}
+
+impl<F> Default for Target<'_, F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a, F> From<&'a Output<F>> for Target<'a, F> {
+    fn from(teacher: &'a Output<F>) -> Self {
+        Self::new().teacher(teacher)
+    }
+}

@@ -1,0 +1,28 @@
+//! The machine room: loops over slices of numbers, and nothing else.
+//!
+//! The rules of this room:
+//!
+//! * A kernel sees slices and numbers. Shapes, ranges and NaN are checked one floor up, once; a
+//!   kernel that meets bad data says where it is, and its caller makes the error.
+//! * A kernel is a plain `#[inline(always)]` function. [`dispatch`] compiles it for every
+//!   instruction set we know and picks one at run time. That is the only `unsafe` of the crate.
+//! * [`parallel`] cuts work into chunks whose length never depends on the number of threads and
+//!   puts results together in order, so that one thread and sixteen give the same bits. That is
+//!   the only `rayon` of the crate, and it runs in the caller's pool.
+//! * No fused multiply-add and a fixed number of lanes in every float sum, so that instruction sets
+//!   agree to the bit as well.
+//! * Each kernel is tested against a slow twin that is right at a glance, at every instruction set
+//!   that the machine has.
+
+pub(crate) mod array;
+pub(crate) mod bits;
+pub(crate) mod dispatch;
+pub(crate) mod divergence;
+mod exp;
+pub(crate) mod extremes;
+pub(crate) mod fidelity;
+pub(crate) mod pack;
+pub(crate) mod parallel;
+pub(crate) mod real;
+pub(crate) mod round;
+pub(crate) mod select;

@@ -1,0 +1,130 @@
+//! Cuts work into fixed chunks and runs them in the caller's rayon pool.
+//!
+//! The chunk length comes from the caller and never from the number of threads, and results keep
+//! the order of the chunks: combining them in that order gives the same bits on any pool. A single
+//! chunk never touches rayon.
+
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Elements per chunk: 256 KiB of f32, so that a chunk stays in the second-level cache between the
+/// two or three sweeps that kernels make over it. A multiple of 64, so that chunks of weights and
+/// words of mask bits end together.
+pub(crate) const CHUNK: usize = 1 << 16;
+
+fn chunk_range(index: usize, chunk: usize, len: usize) -> Range<usize> {
+    let start = index * chunk;
+    start..len.min(start + chunk)
+}
+
+/// What `task` says of each chunk of `0..len`, in order.
+pub(crate) fn map_ranges<R: Send>(
+    len: usize,
+    chunk: usize,
+    task: impl Fn(Range<usize>) -> R + Sync,
+) -> Vec<R> {
+    let count = len.div_ceil(chunk);
+    let run = |index| task(chunk_range(index, chunk, len));
+    if count <= 1 {
+        return (0..count).map(run).collect();
+    }
+    (0..count).into_par_iter().map(run).collect()
+}
+
+/// Folds every chunk of `0..len` into accumulators and merges those.
+///
+/// How many accumulators there are depends on the pool, so `merge` must be exact and must not care
+/// about order: sums of integers, extremes, bitwise operations. Never floats.
+pub(crate) fn fold_ranges<A: Send>(
+    len: usize,
+    chunk: usize,
+    identity: impl Fn() -> A + Sync + Send,
+    fold: impl Fn(&mut A, Range<usize>) + Sync,
+    merge: impl Fn(A, A) -> A + Sync + Send,
+) -> A {
+    let count = len.div_ceil(chunk);
+    let step = |mut accumulator: A, index| {
+        fold(&mut accumulator, chunk_range(index, chunk, len));
+        accumulator
+    };
+    if count <= 1 {
+        return (0..count).fold(identity(), step);
+    }
+    (0..count)
+        .into_par_iter()
+        .fold(&identity, step)
+        .reduce(&identity, merge)
+}
+
+/// Hands out `out` in chunks, together with the number of the chunk; results come in order.
+pub(crate) fn map_chunks_mut<T: Send, R: Send>(
+    out: &mut [T],
+    chunk: usize,
+    task: impl Fn(usize, &mut [T]) -> R + Sync,
+) -> Vec<R> {
+    if out.len() <= chunk {
+        return out
+            .chunks_mut(chunk)
+            .enumerate()
+            .map(|(index, part)| task(index, part))
+            .collect();
+    }
+    out.par_chunks_mut(chunk)
+        .enumerate()
+        .map(|(index, part)| task(index, part))
+        .collect()
+}
+
+/// Hands out `out` in chunks, together with the number of the chunk.
+pub(crate) fn for_chunks_mut<T: Send>(
+    out: &mut [T],
+    chunk: usize,
+    task: impl Fn(usize, &mut [T]) + Sync,
+) {
+    if out.len() <= chunk {
+        for (index, part) in out.chunks_mut(chunk).enumerate() {
+            task(index, part);
+        }
+        return;
+    }
+    out.par_chunks_mut(chunk)
+        .enumerate()
+        .for_each(|(index, part)| task(index, part));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{fold_ranges, for_chunks_mut, map_chunks_mut, map_ranges};
+
+    #[test]
+    fn ranges_cover_everything_once_and_in_order() {
+        for len in [0, 1, 9, 10, 11, 30, 31] {
+            let ranges = map_ranges(len, 10, |range| range);
+            let flat: Vec<usize> = ranges.into_iter().flatten().collect();
+            assert_eq!(flat, (0..len).collect::<Vec<_>>(), "length {len}");
+        }
+    }
+
+    #[test]
+    fn folding_counts_everything() {
+        for len in [0, 1, 10, 101] {
+            let sum = fold_ranges(
+                len,
+                10,
+                || 0,
+                |sum, range| *sum += range.len(),
+                |a, b| a + b,
+            );
+            assert_eq!(sum, len);
+        }
+    }
+
+    #[test]
+    fn chunks_are_numbered() {
+        let mut out = vec![0; 25];
+        for_chunks_mut(&mut out, 10, |index, part| part.fill(index));
+        assert_eq!((out[9], out[10], out[24]), (0, 1, 2));
+        let lengths = map_chunks_mut(&mut out, 10, |_, part| part.len());
+        assert_eq!(lengths, [10, 10, 5]);
+    }
+}

@@ -1,0 +1,222 @@
+//! What kernels need of a float beyond arithmetic: its bits, a cheap rounding, an exponential.
+//!
+//! Public because [`Float`](crate::Float) builds on it, unreachable from outside because the module
+//! is private: that is what seals `Float`.
+
+use super::exp;
+use std::fmt::Debug;
+
+/// An f32 or an f64, seen from the machine room.
+pub trait Real: num_traits::Float + Default + Debug + Send + Sync + 'static {
+    /// The unsigned integer of the same width.
+    type Bits: Bits;
+
+    /// The magnitude as an integer that orders as |x| does: −0 equals +0, infinity is the largest
+    /// number, and NaN lies above infinity.
+    fn magnitude(self) -> Self::Bits;
+
+    /// An integer that orders as the value does, with −0 equal to +0. Not for NaN.
+    fn ordinal(self) -> Self::Bits;
+
+    /// [`magnitude`](Self::magnitude) of infinity.
+    const INFINITE: Self::Bits;
+
+    /// The number that has this magnitude and no sign.
+    fn from_magnitude(magnitude: Self::Bits) -> Self;
+
+    /// The nearest value of this type.
+    fn narrow(value: f64) -> Self;
+
+    /// The same value in this type.
+    fn from_single(value: f32) -> Self;
+
+    /// The nearest value of this type; exact for |value| ≤ 2²⁴.
+    fn from_integer(value: i32) -> Self;
+
+    /// The same value as an f64.
+    fn widen(self) -> f64;
+
+    /// Rounds to the nearest integer, ties to even. Right for |self| ≤ 2²¹, garbage beyond.
+    fn nearest_even(self) -> i32;
+
+    /// e to this power, within the error that `exp` states.
+    fn exponential(self) -> Self;
+}
+
+/// An unsigned integer that keys of a selection are made of.
+pub trait Bits: Copy + Ord + Default + Debug + Send + Sync + 'static {
+    /// How many bits there are.
+    const WIDTH: u32;
+    /// Shifts right; by [`WIDTH`](Self::WIDTH) or more gives zero.
+    fn shift_right(self, by: u32) -> Self;
+    /// Shifts left; by [`WIDTH`](Self::WIDTH) or more gives zero.
+    fn shift_left(self, by: u32) -> Self;
+    /// The lowest bits under `mask`.
+    fn low(self, mask: usize) -> usize;
+    /// This plus a small number; the caller knows that it fits.
+    fn plus(self, small: usize) -> Self;
+    /// The value as a u64.
+    fn wide(self) -> u64;
+}
+
+macro_rules! bits {
+    ($type:ty) => {
+        #[expect(clippy::cast_possible_truncation, reason = "digits of at most 16 bits")]
+        impl Bits for $type {
+            const WIDTH: u32 = <$type>::BITS;
+            #[inline(always)]
+            fn shift_right(self, by: u32) -> Self {
+                self.checked_shr(by).unwrap_or(0)
+            }
+            #[inline(always)]
+            fn shift_left(self, by: u32) -> Self {
+                self.checked_shl(by).unwrap_or(0)
+            }
+            #[inline(always)]
+            fn low(self, mask: usize) -> usize {
+                self as usize & mask
+            }
+            #[inline(always)]
+            fn plus(self, small: usize) -> Self {
+                self.wrapping_add(small as Self)
+            }
+            #[inline(always)]
+            fn wide(self) -> u64 {
+                u64::from(self)
+            }
+        }
+    };
+}
+
+bits!(u32);
+bits!(u64);
+
+macro_rules! real {
+    ($float:ty, $bits:ty, $signed:ty, $magic:expr, $exp:path) => {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_possible_wrap,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            clippy::cast_lossless,
+            reason = "reinterpreting bits and rounding to nearest, one macro for both widths"
+        )]
+        impl Real for $float {
+            type Bits = $bits;
+
+            const INFINITE: $bits = <$float>::INFINITY.to_bits();
+
+            #[inline(always)]
+            fn magnitude(self) -> $bits {
+                self.to_bits() & (<$bits>::MAX >> 1)
+            }
+
+            #[inline(always)]
+            fn ordinal(self) -> $bits {
+                // Adding zero turns −0 into +0. Then flip all bits of a negative number, and only
+                // the sign of any other: the order of the bits becomes the order of the values.
+                let bits = (self + 0.0).to_bits();
+                let negative = (bits as $signed >> (<$bits>::BITS - 1)) as $bits;
+                bits ^ (negative | (1 << (<$bits>::BITS - 1)))
+            }
+
+            #[inline(always)]
+            fn from_magnitude(magnitude: $bits) -> Self {
+                Self::from_bits(magnitude)
+            }
+
+            #[inline(always)]
+            fn narrow(value: f64) -> Self {
+                value as $float
+            }
+
+            #[inline(always)]
+            fn from_single(value: f32) -> Self {
+                value as $float
+            }
+
+            #[inline(always)]
+            fn from_integer(value: i32) -> Self {
+                value as $float
+            }
+
+            #[inline(always)]
+            fn widen(self) -> f64 {
+                self as f64
+            }
+
+            #[inline(always)]
+            fn nearest_even(self) -> i32 {
+                // Around 1.5 · 2^(mantissa bits) floats are one apart, so this addition rounds to
+                // an integer as every addition rounds, half to even, and leaves it in the low bits.
+                // One addition on any instruction set, where a rounding instruction needs SSE4.1.
+                const MAGIC: $float = $magic;
+                (self + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
+            }
+
+            #[inline(always)]
+            fn exponential(self) -> Self {
+                $exp(self)
+            }
+        }
+    };
+}
+
+real!(f32, u32, i32, 12_582_912.0, exp::exp_f32);
+real!(f64, u64, i64, 6_755_399_441_055_744.0, exp::exp_f64);
+
+#[cfg(test)]
+mod tests {
+    use super::{Bits, Real};
+
+    const ASCENDING: [f32; 9] = [
+        f32::NEG_INFINITY,
+        f32::MIN,
+        -1.0,
+        -1e-45,
+        0.0,
+        1e-45,
+        1.0,
+        f32::MAX,
+        f32::INFINITY,
+    ];
+
+    #[test]
+    fn ordinals_order_as_values_do() {
+        for pair in ASCENDING.windows(2) {
+            assert!(pair[0].ordinal() < pair[1].ordinal(), "{pair:?}");
+            assert!(
+                f64::from(pair[0]).ordinal() < f64::from(pair[1]).ordinal(),
+                "{pair:?}"
+            );
+        }
+        assert_eq!((-0.0_f32).ordinal(), 0.0_f32.ordinal());
+        assert_eq!((-0.0_f64).ordinal(), 0.0_f64.ordinal());
+    }
+
+    #[test]
+    fn magnitudes_order_as_absolute_values_do() {
+        assert_eq!((-0.0_f32).magnitude(), 0.0_f32.magnitude());
+        assert_eq!((-3.5_f64).magnitude(), 3.5_f64.magnitude());
+        assert!(f32::INFINITY.magnitude() < f32::NAN.magnitude());
+        assert!((-f32::NAN).magnitude() > f32::INFINITE);
+        assert_eq!(f64::NEG_INFINITY.magnitude(), f64::INFINITE);
+    }
+
+    #[test]
+    fn rounding_is_half_to_even_over_the_whole_range_of_codes() {
+        for quarter in -2_000_000..=2_000_000 {
+            let value = f64::from(quarter) / 4.0;
+            let right = value.round_ties_even();
+            assert_eq!(f64::from(value.nearest_even()), right, "{value}");
+            assert_eq!(f64::from((value as f32).nearest_even()), right, "{value}");
+        }
+    }
+
+    #[test]
+    fn shifts_by_the_whole_width_give_zero() {
+        assert_eq!(7_u32.shift_right(32), 0);
+        assert_eq!(7_u64.shift_left(64), 0);
+        assert_eq!(0b1011_u32.low(0b11), 0b11);
+    }
+}

@@ -1,0 +1,44 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc = include_str!("../README.md")]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        clippy::missing_assert_message,
+        reason = "tests cast small numbers that they chose, and an assertion's values say enough"
+    )
+)]
+
+pub use ndarray;
+
+pub mod distill;
+pub mod prelude;
+pub mod prune;
+pub mod quantize;
+pub mod report;
+pub mod schedule;
+
+mod error;
+mod float;
+mod kernels;
+mod mask;
+mod shape;
+
+pub use error::{Error, External, Result};
+pub use float::Float;
+pub use mask::Mask;
+
+/// The longer texts of the repository's `docs/` folder, compiled like all other documentation.
+#[cfg(doc)]
+pub mod guide {
+    #![doc = "The longer texts of the repository's `docs/` folder."]
+
+    #[doc = include_str!("../docs/architecture.md")]
+    pub mod architecture {}
+
+    #[doc = include_str!("../docs/numerics.md")]
+    pub mod numerics {}
+}

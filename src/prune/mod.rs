@@ -1,0 +1,23 @@
+//! Pruning: weights that matter little go.
+//!
+//! Two questions, two traits. *How much does each weight matter?* is an [`Importance`]; *which
+//! weights may go together?* is a pattern, such as [`Unstructured`], which holds an importance and
+//! an [`Amount`] and is a [`Pruner`]. Any importance works with any pattern, ours or yours.
+//!
+//! Pruning gives a [`Mask`]. It is what keeps a network sparse afterwards: apply it to the weights
+//! after every step of the optimiser, or to gradients and optimiser state before.
+//!
+//! | function | pattern and importance | PyTorch |
+//! |---|---|---|
+//! | [`l1_unstructured`] | [`Unstructured`], [`Magnitude`] | `torch.nn.utils.prune.l1_unstructured` |
+
+mod amount;
+mod importance;
+mod pruner;
+mod unstructured;
+
+pub use crate::mask::Mask;
+pub use amount::Amount;
+pub use importance::{Elementwise, Importance, Magnitude};
+pub use pruner::{Pruner, PrunerExt};
+pub use unstructured::{Unstructured, l1_unstructured};

@@ -1,0 +1,232 @@
+//! Quantizes to the nearest of evenly spaced numbers.
+//!
+//! ```text
+//! scale s = max|w| / (2ᵇ⁻¹ − 1)        code = round_half_even(w / s)
+//! ```
+//!
+//! The textbook formula Q(x) = round(x · q) with q = 1/s. Dividing is rounded once and costs nothing
+//! where memory is the limit; multiplying by the rounded inverse, as PyTorch does, moves some ties:
+//! see [`Profile`].
+
+use super::{Granularity, Parameters, QuantizedTensor, Quantizer, QuantizerExt, Scheme};
+use crate::error::{Error, Result};
+use crate::float::Float;
+use crate::kernels::extremes::largest_magnitudes;
+use crate::kernels::real::Real;
+use crate::kernels::round::{self, Coding, Scaling};
+use crate::kernels::{array, pack};
+use crate::shape;
+use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
+
+/// Whose arithmetic to follow, to the bit.
+///
+/// | | [`Rarefy`](Self::Rarefy) | [`Torch`](Self::Torch) |
+/// |---|---|---|
+/// | codes of b bits | −(2ᵇ⁻¹−1) ..= 2ᵇ⁻¹−1 | −2ᵇ⁻¹ ..= 2ᵇ⁻¹−1 |
+/// | scale s | max\|w\| / (2ᵇ⁻¹−1) | max\|w\| / ((2ᵇ−1)/2), for int8 a divisor of 127.5 |
+/// | least scale | smallest normal f32, 1.1754944e-38 | f32 epsilon, 1.1920929e-7 |
+/// | code | round_half_even(w / s) | round_half_even(w · (1/s)), held within the codes |
+/// | largest \|w\| | its code is ±(2ᵇ⁻¹−1), it comes back to the last bit or two | if positive it is cut by half a step |
+///
+/// `Torch` is what PyTorch's `MinMaxObserver` and `PerChannelMinMaxObserver` with a symmetric scheme
+/// followed by `quantize_per_tensor` and `quantize_per_channel` give for f32. For f64 weights, which
+/// PyTorch does not quantize, the same formulas are taken in f64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Profile {
+    /// Ours: opposite numbers have opposite codes, the largest weight is kept, one rounding.
+    #[default]
+    Rarefy,
+    /// PyTorch's.
+    Torch,
+}
+
+impl Profile {
+    fn scheme(self, bits: u32) -> Result<Scheme> {
+        match self {
+            Self::Rarefy => Scheme::symmetric(bits),
+            Self::Torch => Scheme::symmetric_full_range(bits),
+        }
+    }
+
+    /// What the largest magnitude is divided by.
+    fn divisor(self, scheme: Scheme) -> f64 {
+        let codes = scheme.codes();
+        f64::from(codes.end() - codes.start()) / 2.0
+    }
+
+    fn least_scale(self) -> f32 {
+        match self {
+            Self::Rarefy => f32::MIN_POSITIVE,
+            Self::Torch => f32::EPSILON,
+        }
+    }
+
+    fn scaling(self) -> Scaling {
+        match self {
+            Self::Rarefy => Scaling::Divide,
+            Self::Torch => Scaling::MultiplyByInverse,
+        }
+    }
+}
+
+/// Quantizes to the nearest of evenly spaced numbers, symmetric around 0.
+///
+/// | setting | meaning | default | range |
+/// |---|---|---|---|
+/// | `bits` | bits of a code | none | 2 to 8 |
+/// | [`granularity`](Self::granularity) | who shares a scale | per tensor | any [`Granularity`] |
+/// | [`profile`](Self::profile) | whose arithmetic | ours | any [`Profile`] |
+///
+/// Guarantees, with the default profile: 0 ↦ code 0 ↦ 0; no weight moves by more than half a step (and
+/// the last bits of a float); opposite weights have opposite codes; quantizing what came back gives
+/// the same codes. All weights zero: codes 0 and the least scale. No weights: no codes, scale 1.
+///
+/// # Examples
+///
+/// ```
+/// use ndarray::{Axis, array};
+/// use rarefy::prelude::*;
+/// use rarefy::quantize::Linear;
+///
+/// let weights = array![[1.0_f32, -0.5], [100.0, 50.0]];
+/// let q = Linear::new(8).per_channel(Axis(0)).quantize(&weights)?;
+/// assert_eq!(q.codes(), array![[127, -64], [127, 64]].into_dyn());
+/// assert_eq!(q.scales(), [1.0 / 127.0, 100.0 / 127.0]);
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// * [`Error::BitsOutOfRange`]: not 2 to 8 bits.
+/// * [`Error::NotANumber`], [`Error::Infinite`]: the first weight that is not finite.
+/// * [`Error::AxisOutOfRange`]: no such axis.
+/// * [`Error::ScaleOverflow`]: weights in f64 that are too large for a scale in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Linear {
+    bits: u32,
+    granularity: Granularity,
+    profile: Profile,
+}
+
+impl Linear {
+    /// Codes of `bits` bits, one scale for the tensor.
+    pub const fn new(bits: u32) -> Self {
+        Self {
+            bits,
+            granularity: Granularity::PerTensor,
+            profile: Profile::Rarefy,
+        }
+    }
+
+    /// The same with another granularity.
+    #[must_use]
+    pub const fn granularity(mut self, granularity: Granularity) -> Self {
+        self.granularity = granularity;
+        self
+    }
+
+    /// The same with one scale for each index on `axis`.
+    #[must_use]
+    pub const fn per_channel(self, axis: Axis) -> Self {
+        self.granularity(Granularity::PerChannel(axis))
+    }
+
+    /// The same with somebody else's arithmetic.
+    #[must_use]
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// The scale for weights that reach this magnitude; infinite if it does not fit an f32.
+    #[expect(clippy::cast_possible_truncation, reason = "scales are stored in f32")]
+    fn scale<F: Float>(&self, largest: F, scheme: Scheme) -> f32 {
+        // For f32 this is one f32 division: the quotient in f64 has more than twice the digits, so
+        // rounding it to f32 gives the same (Figueroa 1995).
+        let scale = (largest.widen() / self.profile.divisor(scheme)) as f32;
+        scale.max(self.profile.least_scale())
+    }
+}
+
+impl<F: Float> Quantizer<F> for Linear {
+    fn quantize_dyn(&self, weights: &ArrayRefD<F>) -> Result<QuantizedTensor> {
+        let scheme = self.profile.scheme(self.bits)?;
+        let channels = self.granularity.channels(weights.shape())?;
+        let flat = array::elements(weights);
+        let largest = largest_magnitudes(&flat, channels)
+            .map_err(|place| not_finite(flat[place], place, weights.shape()))?;
+        let mut scales = vec![1.0; channels.count];
+        if !weights.is_empty() {
+            for (channel, (scale, &largest)) in scales.iter_mut().zip(&largest).enumerate() {
+                let largest = F::from_magnitude(largest);
+                *scale = self.scale(largest, scheme);
+                if scale.is_infinite() {
+                    return Err(Error::ScaleOverflow {
+                        channel,
+                        largest: largest.widen(),
+                    });
+                }
+            }
+        }
+        let mut packed = vec![0; pack::bytes_for(weights.len(), self.bits)];
+        let codes = scheme.codes();
+        let coding = Coding {
+            scales: &scales,
+            channels,
+            bits: self.bits,
+            lowest: *codes.start(),
+            highest: *codes.end(),
+            scaling: self.profile.scaling(),
+        };
+        round::encode(&flat, coding, &mut packed);
+        let parameters = Parameters::new(scheme, self.granularity, scales);
+        Ok(QuantizedTensor::from_checked(
+            weights.shape(),
+            packed,
+            parameters,
+        ))
+    }
+}
+
+fn not_finite<F: Real>(weight: F, place: usize, shape: &[usize]) -> Error {
+    let (what, index) = ("weight", shape::index_of(place, shape));
+    if weight.is_nan() {
+        return Error::NotANumber { what, index };
+    }
+    Error::Infinite {
+        what,
+        index,
+        value: weight.widen(),
+    }
+}
+
+/// Quantizes to the nearest of evenly spaced numbers: `bits` bits, symmetric, one scale.
+///
+/// ```text
+/// s = max|w| / (2ᵇ⁻¹ − 1)        code = round_half_even(w / s)
+/// ```
+///
+/// [`Linear`] has the settings: a scale per channel, PyTorch's arithmetic.
+///
+/// # Examples
+///
+/// ```
+/// use ndarray::array;
+/// use rarefy::quantize;
+///
+/// let q = quantize::linear(&array![0.0_f32, 0.5, -1.27, 1.0], 8)?;
+/// assert_eq!(q.codes(), array![0, 50, -127, 100].into_dyn());
+/// assert_eq!(q.bits_per_weight(), 16.0); // four codes share one scale of 32 bits
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`Linear`].
+pub fn linear<F: Float, D: Dimension>(
+    weights: &ArrayRef<F, D>,
+    bits: u32,
+) -> Result<QuantizedTensor> {
+    Linear::new(bits).quantize(weights)
+}

@@ -1,0 +1,24 @@
+//! Quantization: numbers of a few bits.
+//!
+//! ```text
+//! code = round(x / scale) + zero point        x ≈ (code − zero point) · scale
+//! ```
+//!
+//! Three questions, kept apart. *What does a code mean?* is the [`Scheme`]. *Who shares a scale?* is
+//! the [`Granularity`]. *How is a code computed?* is the [`Quantizer`]; [`Linear`], which rounds to
+//! the nearest, is the plain one. All of them make the same [`QuantizedTensor`], which needs nobody
+//! to be turned back into floats.
+
+mod granularity;
+mod linear;
+mod parameters;
+mod quantizer;
+mod scheme;
+mod tensor;
+
+pub use granularity::Granularity;
+pub use linear::{Linear, Profile, linear};
+pub use parameters::Parameters;
+pub use quantizer::{Quantizer, QuantizerExt};
+pub use scheme::Scheme;
+pub use tensor::QuantizedTensor;

@@ -1,0 +1,113 @@
+//! What turns codes back into numbers.
+
+use super::{Granularity, Scheme};
+use crate::error::{Error, Result};
+
+/// What turns the codes of a tensor back into numbers: scheme, granularity, scales, zero points.
+///
+/// Checked where it meets a tensor, in [`QuantizedTensor::from_codes`](super::QuantizedTensor) and
+/// its siblings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters {
+    scheme: Scheme,
+    granularity: Granularity,
+    scales: Vec<f32>,
+    zero_points: Vec<i32>,
+}
+
+impl Parameters {
+    /// Parameters whose zero points, if the scheme has any, are all 0.
+    pub fn new(scheme: Scheme, granularity: Granularity, scales: Vec<f32>) -> Self {
+        let zero_points = if scheme.has_zero_points() {
+            vec![0; scales.len()]
+        } else {
+            Vec::new()
+        };
+        Self {
+            scheme,
+            granularity,
+            scales,
+            zero_points,
+        }
+    }
+
+    /// The same with these zero points, one for each scale.
+    #[must_use]
+    pub fn with_zero_points(mut self, zero_points: Vec<i32>) -> Self {
+        self.zero_points = zero_points;
+        self
+    }
+
+    /// What a code means.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Which weights share a scale.
+    pub fn granularity(&self) -> Granularity {
+        self.granularity
+    }
+
+    /// One scale for the tensor, or one for each channel.
+    pub fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    /// The code that means 0, for each scale; empty where the scheme has no zero points: there it
+    /// is 0.
+    pub fn zero_points(&self) -> &[i32] {
+        &self.zero_points
+    }
+
+    /// Bytes of scales and zero points: four each.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.scales.as_slice()) + size_of_val(self.zero_points.as_slice())
+    }
+
+    /// Fails unless the parameters fit a tensor of this shape.
+    pub(super) fn check(&self, shape: &[usize]) -> Result<()> {
+        let expected = self.granularity.scales(shape)?;
+        let counted = |what, given, expected| {
+            if given == expected {
+                return Ok(());
+            }
+            Err(Error::WrongCount {
+                what,
+                given,
+                expected,
+            })
+        };
+        counted("scales", self.scales.len(), expected)?;
+        let expected = if self.scheme.has_zero_points() {
+            expected
+        } else {
+            0
+        };
+        counted("zero points", self.zero_points.len(), expected)?;
+        if let Some(index) = self
+            .scales
+            .iter()
+            .position(|scale| !(scale.is_finite() && *scale > 0.0))
+        {
+            return Err(Error::ScaleOutOfRange {
+                index,
+                scale: self.scales[index],
+            });
+        }
+        let codes = self.scheme.codes();
+        match self
+            .zero_points
+            .iter()
+            .position(|zero_point| !codes.contains(zero_point))
+        {
+            None => Ok(()),
+            Some(index) => Err(Error::CodeOutOfRange {
+                what: "zero point",
+                index: vec![index],
+                value: self.zero_points[index],
+                least: *codes.start(),
+                most: *codes.end(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What compression did, in numbers that people can check.
+//!
+//! A [`Report`] has one row a tensor and the totals: bytes before and after, bits per weight with
+//! everything counted that must be stored, sparsity, and how far the restored weights are from the
+//! original ones. A [`Drift`] says how far the network's answers moved. Both print as an aligned
+//! table, as Markdown and as JSON, the same bytes for the same input.
+//!
+//! ```
+//! use ndarray::{Array2, array};
+//! use rarefy::quantize;
+//! use rarefy::report::Report;
+//!
+//! let weights = Array2::from_shape_fn((64, 32), |(i, j)| ((i * 37 + j * 11) % 101) as f32 - 50.0);
+//! let bias = array![0.5_f32, -0.25];
+//! let q = quantize::linear(&weights, 4)?;
+//!
+//! let mut report = Report::new();
+//! report.add_quantized("hidden.weight", &weights, &q)?;
+//! report.add("hidden.bias", &bias, &bias, 8)?; // left as it is
+//! assert_eq!(report.total().bytes_after(), 64 * 32 / 2 + 4 + 8);
+//! println!("{report}");
+//! # Ok::<(), rarefy::Error>(())
+//! ```
+
+mod drift;
+mod render;
+mod tensor_report;
+
+pub use drift::Drift;
+pub use tensor_report::TensorReport;
+
+use crate::error::{Error, Result};
+use crate::float::Float;
+use crate::kernels::array;
+use crate::kernels::fidelity::{self, Sums};
+use crate::quantize::QuantizedTensor;
+use crate::shape;
+use ndarray::{ArrayRef, Dimension};
+
+/// What compression did to each tensor of a model, and in total.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    tensors: Vec<TensorReport>,
+    drift: Option<Drift>,
+}
+
+impl Report {
+    /// A report without rows.
+    pub const fn new() -> Self {
+        Self {
+            tensors: Vec::new(),
+            drift: None,
+        }
+    }
+
+    /// Adds a tensor that was compressed: what it was, what comes back from the compressed form, and
+    /// how many bytes that form takes, all told.
+    ///
+    /// For a tensor that is left as it is, `restored` is `original` and `bytes_after` is
+    /// `size_of::<F>()` times its length. For one stored as kept weights and a mask it is
+    /// `mask.bytes() + mask.kept() * size_of::<F>()`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`], [`Error::NotANumber`], [`Error::Infinite`] and
+    /// [`Error::SumOverflow`], each with the name of the tensor. The report is then unchanged.
+    pub fn add<F: Float, D: Dimension>(
+        &mut self,
+        name: impl Into<String>,
+        original: &ArrayRef<F, D>,
+        restored: &ArrayRef<F, D>,
+        bytes_after: usize,
+    ) -> Result<()> {
+        let name = name.into();
+        let sums = match compare(&name, original, restored) {
+            Ok(sums) => sums,
+            Err(error) => return Err(error.in_tensor(name)),
+        };
+        self.tensors.push(TensorReport {
+            name,
+            shape: original.shape().to_vec(),
+            len: original.len(),
+            bytes_before: original.len().saturating_mul(size_of::<F>()),
+            bytes_after,
+            sums,
+        });
+        Ok(())
+    }
+
+    /// Adds a tensor that was quantized.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add`](Self::add).
+    pub fn add_quantized<F: Float, D: Dimension>(
+        &mut self,
+        name: impl Into<String>,
+        original: &ArrayRef<F, D>,
+        quantized: &QuantizedTensor,
+    ) -> Result<()> {
+        let original = original.view().into_dyn();
+        self.add(
+            name,
+            &*original,
+            &*quantized.dequantize::<F>(),
+            quantized.bytes(),
+        )
+    }
+
+    /// The same with what happened to the network's answers.
+    #[must_use]
+    pub const fn with_drift(mut self, drift: Drift) -> Self {
+        self.drift = Some(drift);
+        self
+    }
+
+    /// One row a tensor, in the order in which they were added.
+    pub fn tensors(&self) -> &[TensorReport] {
+        &self.tensors
+    }
+
+    /// What happened to the network's answers, if that was given.
+    pub const fn drift(&self) -> Option<Drift> {
+        self.drift
+    }
+
+    /// All tensors together, as if they were one.
+    pub fn total(&self) -> TensorReport {
+        let mut total = TensorReport::nothing("total");
+        for tensor in &self.tensors {
+            total.len += tensor.len;
+            total.bytes_before = total.bytes_before.saturating_add(tensor.bytes_before);
+            total.bytes_after = total.bytes_after.saturating_add(tensor.bytes_after);
+            total.sums = total.sums.plus(tensor.sums);
+        }
+        total.shape = vec![total.len];
+        total
+    }
+}
+
+fn compare<F: Float, D: Dimension>(
+    name: &str,
+    original: &ArrayRef<F, D>,
+    restored: &ArrayRef<F, D>,
+) -> Result<Sums> {
+    shape::check_same("original", original.shape(), "restored", restored.shape())?;
+    let (x, y) = (array::elements(original), array::elements(restored));
+    let sums = fidelity::sums(&x, &y);
+    if sums.is_finite() {
+        return Ok(sums);
+    }
+    for (what, values) in [("original weight", &x), ("restored weight", &y)] {
+        if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+            let index = shape::index_of(place, original.shape());
+            let value = values[place];
+            return Err(if value.is_nan() {
+                Error::NotANumber { what, index }
+            } else {
+                Error::Infinite {
+                    what,
+                    index,
+                    value: value.widen(),
+                }
+            });
+        }
+    }
+    Err(Error::SumOverflow {
+        tensor: name.to_owned(),
+    })
+}
