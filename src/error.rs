@@ -217,7 +217,7 @@ pub enum Error {
     },
 
     /// A loss needs a part of the target that is not there.
-    #[error("{loss} needs the target's {part}, which is missing")]
+    #[error("{loss} needs a target with {part}")]
     MissingTarget {
         /// Which loss.
         loss: &'static str,

@@ -2,8 +2,13 @@
 
 use crate::kernels::real::Real;
 use ndarray::NdFloat;
+use num_traits::FromPrimitive;
+use std::iter::Sum;
 
 /// A float that the crate computes in: `f32` or `f64`.
+///
+/// Generic methods of a user's own can use what ndarray's `NdFloat` has, and `mean`, `sum` and
+/// `F::from_f64` beside it.
 ///
 /// Half precision is a storage format here, never a type to compute in. The trait is sealed: it
 /// cannot be implemented outside, so that it can grow.
@@ -12,7 +17,7 @@ use ndarray::NdFloat;
     label = "not an f32 or f64",
     note = "convert the array first, for example with `array.mapv(|x| x as f32)`"
 )]
-pub trait Float: NdFloat + Real {
+pub trait Float: NdFloat + FromPrimitive + Sum + Real {
     /// The value of this type that is nearest to `value`.
     ///
     /// # Examples

@@ -66,7 +66,7 @@ fn encode_chunk<F: Real>(values: &[F], start: usize, coding: Coding<'_>, codes: 
                     let scales = &coding.scales[channels];
                     match coding.scaling {
                         Scaling::Divide => {
-                            stretch_codes(values, codes, scales, coding, |x, s| x / s)
+                            stretch_codes(values, codes, scales, coding, |x, s| x / s);
                         }
                         Scaling::MultiplyByInverse => {
                             stretch_codes(values, codes, scales, coding, |x, s| x * s.recip());

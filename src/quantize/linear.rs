@@ -26,7 +26,7 @@ use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
 /// | scale s | max\|w\| / (2ᵇ⁻¹−1) | max\|w\| / ((2ᵇ−1)/2), for int8 a divisor of 127.5 |
 /// | least scale | smallest normal f32, 1.1754944e-38 | f32 epsilon, 1.1920929e-7 |
 /// | code | round_half_even(w / s) | round_half_even(w · (1/s)), held within the codes |
-/// | largest \|w\| | its code is ±(2ᵇ⁻¹−1), it comes back to the last bit or two | if positive it is cut by half a step |
+/// | largest \|w\| | its code is ±(2ᵇ⁻¹−1), it comes back to the last bit or two | it moves by half a step |
 ///
 /// `Torch` is what PyTorch's `MinMaxObserver` and `PerChannelMinMaxObserver` with a symmetric scheme
 /// followed by `quantize_per_tensor` and `quantize_per_channel` give for f32. For f64 weights, which
@@ -140,11 +140,21 @@ impl Linear {
     }
 
     /// The scale for weights that reach this magnitude; infinite if it does not fit an f32.
-    #[expect(clippy::cast_possible_truncation, reason = "scales are stored in f32")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "scales are stored in f32, and codes have at most 8 bits"
+    )]
     fn scale<F: Float>(&self, largest: F, scheme: Scheme) -> f32 {
         // For f32 this is one f32 division: the quotient in f64 has more than twice the digits, so
         // rounding it to f32 gives the same (Figueroa 1995).
         let scale = (largest.widen() / self.profile.divisor(scheme)) as f32;
+        let returns = *scheme.codes().end() as f32 * scale;
+        if self.profile == Profile::Rarefy && scale.is_finite() && returns.is_infinite() {
+            // The quotient was rounded up, and with it the largest code would come back as more than
+            // the largest f32. Only for weights within two units of that.
+            return scale.next_down();
+        }
         scale.max(self.profile.least_scale())
     }
 }
@@ -229,4 +239,97 @@ pub fn linear<F: Float, D: Dimension>(
     bits: u32,
 ) -> Result<QuantizedTensor> {
     Linear::new(bits).quantize(weights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Linear, Profile, linear};
+    use crate::Error;
+    use crate::quantize::QuantizerExt;
+    use ndarray::{Axis, arr0, array};
+
+    #[test]
+    fn the_scale_is_one_division_in_f32() {
+        for bits in 2..=8 {
+            let highest = (1 << (bits - 1)) - 1;
+            for largest in [1.0_f32, 0.3, 1e-30, 7.77e20, f32::MIN_POSITIVE] {
+                let q = linear(&array![largest, 0.0], bits).unwrap();
+                let right = (largest / highest as f32).max(f32::MIN_POSITIVE);
+                assert_eq!(q.scales(), [right], "{largest} at {bits} bits");
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_weights_come_back_finite() {
+        for bits in 2..=8 {
+            for largest in [
+                f32::MAX,
+                f32::MAX.next_down(),
+                f32::MAX.next_down().next_down(),
+            ] {
+                let back = linear(&array![largest, -largest], bits)
+                    .unwrap()
+                    .dequantize::<f32>();
+                assert!(back.iter().all(|weight| weight.is_finite()), "{bits} bits");
+                assert!((back[0] / largest - 1.0).abs() < 1e-6, "{bits} bits");
+            }
+        }
+    }
+
+    #[test]
+    fn halves_go_to_the_even_code() {
+        // The largest weight makes the scale exactly 1.
+        let q = linear(&array![7.0_f32, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5], 4).unwrap();
+        assert_eq!(q.codes(), array![7, 0, 2, 2, 0, -2, -2].into_dyn());
+    }
+
+    #[test]
+    fn dividing_and_multiplying_by_the_inverse_differ() {
+        // Some ties fall to one side when divided and to the other when multiplied.
+        let (mut differing, scale) = (0, 1.7_f32 / 127.5);
+        for half in -127..127 {
+            let tie = (half as f32 + 0.5) * scale;
+            let weights = array![1.7, tie];
+            let torch = Linear::new(8)
+                .profile(Profile::Torch)
+                .quantize(&weights)
+                .unwrap();
+            assert_eq!(torch.scales(), [scale]);
+            differing += i32::from(torch.codes()[1] as f32 != (tie / scale).round_ties_even());
+        }
+        assert!(differing > 0);
+    }
+
+    #[test]
+    fn a_scalar_has_one_scale_and_no_channels() {
+        let q = linear(&arr0(-3.0_f64), 8).unwrap();
+        assert_eq!((q.codes()[[]], q.shape()), (-127, &[][..]));
+        let error = Linear::new(8)
+            .per_channel(Axis(0))
+            .quantize(&arr0(1.0_f32))
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::AxisOutOfRange { axis: 0, ndim: 0 }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn widths_are_checked_before_anything_else() {
+        for bits in [0, 1, 9] {
+            let error = linear(&array![f32::NAN], bits).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    Error::BitsOutOfRange {
+                        least: 2,
+                        most: 8,
+                        ..
+                    }
+                ),
+                "{error}"
+            );
+        }
+    }
 }

@@ -243,7 +243,7 @@ impl QuantizedTensor {
             bits: self.scheme().bits(),
         };
         array::update(values, |values| {
-            round::decode(&self.packed, decoding, values)
+            round::decode(&self.packed, decoding, values);
         });
     }
 }
