@@ -1,6 +1,6 @@
 //! The floats that we compute in.
 
-use crate::kernels::real::Real;
+use crate::kernels::real::Sealed;
 use ndarray::NdFloat;
 use num_traits::FromPrimitive;
 use std::iter::Sum;
@@ -17,7 +17,7 @@ use std::iter::Sum;
     label = "not an f32 or f64",
     note = "convert the array first, for example with `array.mapv(|x| x as f32)`"
 )]
-pub trait Float: NdFloat + FromPrimitive + Sum + Real {
+pub trait Float: NdFloat + FromPrimitive + Sum + Sealed {
     /// The value of this type that is nearest to `value`.
     ///
     /// # Examples

@@ -15,6 +15,8 @@
 pub use ndarray;
 
 pub mod distill;
+#[cfg(feature = "cache")]
+pub mod formats;
 pub mod prelude;
 pub mod prune;
 pub mod quantize;
@@ -39,6 +41,15 @@ pub mod guide {
     #[doc = include_str!("../docs/architecture.md")]
     pub mod architecture {}
 
+    #[doc = include_str!("../docs/distillation.md")]
+    pub mod distillation {}
+
+    #[doc = include_str!("../docs/language_model.md")]
+    pub mod language_model {}
+
     #[doc = include_str!("../docs/numerics.md")]
     pub mod numerics {}
+
+    #[doc = include_str!("../docs/performance.md")]
+    pub mod performance {}
 }

@@ -1,6 +1,6 @@
 //! One step of training: both networks forward, the loss, the student backward.
 
-use super::{Loss, Student, Target, Teacher};
+use super::{Evaluation, Loss, Student, Target, Teacher, WeightedSum};
 use crate::error::{Error, Result};
 use crate::float::Float;
 
@@ -112,5 +112,76 @@ impl<L> Distiller<L> {
         let loss = self.loss.evaluate(&output, target)?;
         student.backward(&loss.grad)?;
         Ok(loss.value)
+    }
+}
+
+impl<F: Float> Distiller<WeightedSum<F>> {
+    /// As [`step`](Self::step), and says what each term of the loss was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ndarray::{Array2, array};
+    /// use rarefy::Result;
+    /// use rarefy::distill::{
+    ///     CrossEntropy, Distiller, KlDivergence, Output, Student, Target, WeightedSum, teacher_fn,
+    /// };
+    ///
+    /// struct Bias(Array2<f64>);
+    ///
+    /// impl Student<f64, ()> for Bias {
+    ///     fn forward(&mut self, _: &()) -> Result<Output<f64>> {
+    ///         Ok(Output::from(self.0.clone()))
+    ///     }
+    ///
+    ///     fn backward(&mut self, grad: &Output<f64>) -> Result<()> {
+    ///         self.0.scaled_add(-1.0, &grad.logits);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let teacher = teacher_fn(|_: &()| Ok(Output::from(array![[1.0, 2.0]])));
+    /// let loss = WeightedSum::new()
+    ///     .with("soft", 0.5, KlDivergence::new(1.0))
+    ///     .with_rest("hard", CrossEntropy::new())?;
+    /// let mut student = Bias(array![[0.0, 0.0]]);
+    /// let target = Target::new().labels(&[1]);
+    /// let said = Distiller::new(loss).step_terms(&teacher, &mut student, &(), target)?;
+    /// assert_eq!(said.to_string(), "0.402046 = 0.5 · soft 0.110944 + 0.5 · hard 0.693147");
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`step`](Self::step).
+    pub fn step_terms<I: ?Sized>(
+        &self,
+        teacher: &(impl Teacher<F, I> + ?Sized),
+        student: &mut (impl Student<F, I> + ?Sized),
+        input: &I,
+        target: Target<'_, F>,
+    ) -> Result<Evaluation<F>> {
+        if target.teacher.is_some() {
+            return Err(Error::TeacherGivenTwice);
+        }
+        let taught = teacher.teach(input)?;
+        self.learn_terms(student, input, target.teacher(&taught))
+    }
+
+    /// As [`learn`](Self::learn), and says what each term of the loss was.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`learn`](Self::learn).
+    pub fn learn_terms<I: ?Sized>(
+        &self,
+        student: &mut (impl Student<F, I> + ?Sized),
+        input: &I,
+        target: Target<'_, F>,
+    ) -> Result<Evaluation<F>> {
+        let output = student.forward(input)?;
+        let evaluation = self.loss.evaluate_terms(&output, target)?;
+        student.backward(&evaluation.loss.grad)?;
+        Ok(evaluation)
     }
 }

@@ -12,10 +12,21 @@
 //! logits and g our gradient: its gradient with respect to z is exactly g.
 //!
 //! [`kl_divergence`] and [`cross_entropy`] are the losses as functions; behind them are [`KlDivergence`]
-//! and [`CrossEntropy`] with their settings, [`WeightedSum`] mixes them, and a [`Distiller`] does one
-//! step of a [`Teacher`] and a [`Student`].
+//! and [`CrossEntropy`] with their settings, [`WeightedSum`] mixes them, [`ScheduledSum`] lets weights
+//! and temperatures change, and a [`Distiller`] does one step of a [`Teacher`] and a [`Student`].
 //!
-//! Logits have shape [rows, classes]. Sequences of shape [batch, time, classes] flatten to
+//! A teacher may be a network, a closure ([`teacher_fn`]), logits from before ([`StoredLogits`]), several
+//! teachers ([`Ensemble`]), or the student's own past ([`Ema`]). Batches of sequences have
+//! [a module of their own](sequence).
+//!
+//! Losses over inner activations compare named [`Output::features`]: hidden states ([`HiddenMse`],
+//! [`HiddenCosine`], [`PatientHidden`]), attention ([`AttentionMse`], [`AttentionKl`], [`RelationKl`],
+//! [`MiniLm`]), maps of convolutions ([`AttentionTransfer`], [`Fsp`], [`Mmd`]), and how the examples of
+//! a batch relate ([`RelationalDistance`], [`RelationalAngle`], [`SimilarityPreserving`], [`Pkt`],
+//! [`CorrelationCongruence`], and [`Dist`] on logits). They give the gradient back by name. VID and CRD
+//! are not among them: both train networks of their own, and CRD keeps a memory of all examples.
+//!
+//! Logits have shape `[rows, classes]`. Sequences of shape [batch, time, classes] flatten to
 //! [batch · time, classes] without a copy:
 //!
 //! ```
@@ -35,16 +46,34 @@
 //! ```
 
 mod distiller;
+mod ema;
+mod faults;
 mod loss;
 mod networks;
 mod output;
+pub mod sequence;
 mod target;
+mod teachers;
+pub mod temperatures;
+mod top_k;
+mod vocabulary;
 
 pub use distiller::Distiller;
+pub use ema::Ema;
 pub use loss::{
-    CrossEntropy, KlDivergence, Loss, LossValue, Reduction, TemperatureFactor, WeightedSum,
+    AlphaDivergence, AttentionKl, AttentionMeasure, AttentionMse, AttentionTransfer,
+    CongruenceKernel, CorrelationCongruence, CrossEntropy, DecoupledKl, Dist, Evaluation, Fsp,
+    GradientBuffers, HiddenCosine, HiddenMse, JensenShannon, KlDivergence, LogitMse, Loss,
+    LossValue, MiniLm, MiniLmRelations, Mmd, MmdKernel, OutputLayer, OutputLayerGradient,
+    PatientHidden, Pkt, Reduction, RelationKl, RelationalAngle, RelationalDistance,
+    ReverseKlDivergence, ScheduledSum, SigmoidKl, SimilarityPreserving, SkewedKl, SkewedReverseKl,
+    SortedProbability, Standardised, StreamingBatch, StreamingDistillation, TailBucketDivergence,
+    TeacherForm, TemperatureFactor, TermValue, TopKDivergence, TotalVariation, WeightedSum,
     cross_entropy, kl_divergence,
 };
 pub use networks::{Student, Teacher};
 pub use output::Output;
 pub use target::Target;
+pub use teachers::{Averaging, Ensemble, StoredLogits, TeacherFn, teacher_fn};
+pub use top_k::TopKTarget;
+pub use vocabulary::Vocabulary;

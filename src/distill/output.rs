@@ -50,8 +50,10 @@ impl<F: Float> Output<F> {
         self.like(Array2::zeros(self.logits.raw_dim()))
     }
 
-    /// These logits, and zeros in the shapes of this output's features.
-    pub(super) fn like(&self, logits: Array2<F>) -> Self {
+    /// These logits, and zeros in the shapes of this output's features: the gradient that a loss over
+    /// logits gives.
+    #[must_use]
+    pub fn like(&self, logits: Array2<F>) -> Self {
         let features = self.features.iter();
         let features = features.map(|(name, a)| (name.clone(), ArrayD::zeros(a.raw_dim())));
         Self {

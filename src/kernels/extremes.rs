@@ -130,7 +130,7 @@ mod tests {
     use super::{Channels, first_nan, largest_magnitudes};
     use crate::kernels::dispatch::forced;
     use crate::kernels::parallel::CHUNK;
-    use crate::kernels::real::Real;
+    use crate::kernels::real::{Real, Sealed};
 
     fn slow(values: &[f32], channels: Channels) -> Vec<u32> {
         let mut largest = vec![0.0_f32; channels.count];

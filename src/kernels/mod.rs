@@ -15,14 +15,21 @@
 //!   that the machine has.
 
 pub(crate) mod array;
+pub(crate) mod best_class;
 pub(crate) mod bits;
 pub(crate) mod dispatch;
 pub(crate) mod divergence;
 mod exp;
 pub(crate) mod extremes;
 pub(crate) mod fidelity;
+pub(crate) mod finite;
+mod log;
+pub(crate) mod mixture;
 pub(crate) mod pack;
 pub(crate) mod parallel;
+pub(crate) mod product;
 pub(crate) mod real;
 pub(crate) mod round;
 pub(crate) mod select;
+pub(crate) mod tail;
+pub(crate) mod top_k;

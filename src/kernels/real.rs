@@ -1,24 +1,20 @@
 //! What kernels need of a float beyond arithmetic: its bits, a cheap rounding, an exponential.
 //!
-//! Public because [`Float`](crate::Float) builds on it, unreachable from outside because the module
-//! is private: that is what seals `Float`.
+//! [`Sealed`] is public because [`Float`](crate::Float) builds on it, and cannot be named outside
+//! because the module is private: that is what seals `Float`.
 
-use super::exp;
+use super::divergence::{self, Fault, RowAgainst, Scratch, Store};
+use super::{exp, log};
 use std::fmt::Debug;
 
-/// An f32 or an f64, seen from the machine room.
-pub trait Real: num_traits::Float + Default + Debug + Send + Sync + 'static {
+/// An f32 or an f64, seen from the machine room, without a single method: what has a receiver here
+/// would be a method of every `F: Float` outside, beside the user's own.
+#[doc(hidden)]
+pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     /// The unsigned integer of the same width.
     type Bits: Bits;
 
-    /// The magnitude as an integer that orders as |x| does: −0 equals +0, infinity is the largest
-    /// number, and NaN lies above infinity.
-    fn magnitude(self) -> Self::Bits;
-
-    /// An integer that orders as the value does, with −0 equal to +0. Not for NaN.
-    fn ordinal(self) -> Self::Bits;
-
-    /// [`magnitude`](Self::magnitude) of infinity.
+    /// [`magnitude`](Real::magnitude) of infinity.
     const INFINITE: Self::Bits;
 
     /// The number that has this magnitude and no sign.
@@ -33,15 +29,87 @@ pub trait Real: num_traits::Float + Default + Debug + Send + Sync + 'static {
     /// The nearest value of this type; exact for |value| ≤ 2²⁴.
     fn from_integer(value: i32) -> Self;
 
+    // What is compiled here is compiled once, with the crate, and not again with every program that
+    // calls a generic function of it.
+    #[doc(hidden)]
+    fn value_of_row(
+        student: &[Self],
+        against: RowAgainst<'_, Self>,
+        scratch: &mut Scratch<Self>,
+    ) -> Result<f64, Fault>;
+    #[doc(hidden)]
+    fn gradient_of_row(
+        student: &[Self],
+        against: RowAgainst<'_, Self>,
+        to: (Self, Store, &mut [Self]),
+        scratch: &mut Scratch<Self>,
+    ) -> Result<f64, Fault>;
+    #[doc(hidden)]
+    fn check_row(student: &[Self], against: RowAgainst<'_, Self>) -> Result<(), Fault>;
+
+    #[doc(hidden)]
+    fn magnitude_of(value: Self) -> Self::Bits;
+    #[doc(hidden)]
+    fn ordinal_of(value: Self) -> Self::Bits;
+    #[doc(hidden)]
+    fn widen_from(value: Self) -> f64;
+    #[doc(hidden)]
+    fn nearest_even_to(value: Self) -> i32;
+    #[doc(hidden)]
+    fn exponential_of(value: Self) -> Self;
+    #[doc(hidden)]
+    fn logarithm_of(value: Self) -> Self;
+    #[doc(hidden)]
+    fn logarithm_1p_of(value: Self) -> Self;
+}
+
+/// The methods of [`Sealed`], for use inside the crate.
+pub(crate) trait Real: Sealed {
+    /// The magnitude as an integer that orders as |x| does: −0 equals +0, infinity is the largest
+    /// number, and NaN lies above infinity.
+    #[inline(always)]
+    fn magnitude(self) -> Self::Bits {
+        Self::magnitude_of(self)
+    }
+
+    /// An integer that orders as the value does, with −0 equal to +0. Not for NaN.
+    #[inline(always)]
+    fn ordinal(self) -> Self::Bits {
+        Self::ordinal_of(self)
+    }
+
     /// The same value as an f64.
-    fn widen(self) -> f64;
+    #[inline(always)]
+    fn widen(self) -> f64 {
+        Self::widen_from(self)
+    }
 
     /// Rounds to the nearest integer, ties to even. Right for |self| ≤ 2²¹, garbage beyond.
-    fn nearest_even(self) -> i32;
+    #[inline(always)]
+    fn nearest_even(self) -> i32 {
+        Self::nearest_even_to(self)
+    }
 
     /// e to this power, within the error that `exp` states.
-    fn exponential(self) -> Self;
+    #[inline(always)]
+    fn exponential(self) -> Self {
+        Self::exponential_of(self)
+    }
+
+    /// The natural logarithm, within the error that `log` states.
+    #[inline(always)]
+    fn logarithm(self) -> Self {
+        Self::logarithm_of(self)
+    }
+
+    /// The natural logarithm of 1 + this, within the error that `log` states.
+    #[inline(always)]
+    fn logarithm_1p(self) -> Self {
+        Self::logarithm_1p_of(self)
+    }
 }
+
+impl<F: Sealed> Real for F {}
 
 /// An unsigned integer that keys of a selection are made of.
 pub trait Bits: Copy + Ord + Default + Debug + Send + Sync + 'static {
@@ -92,7 +160,7 @@ bits!(u32);
 bits!(u64);
 
 macro_rules! real {
-    ($float:ty, $bits:ty, $signed:ty, $magic:expr, $exp:path) => {
+    ($float:ty, $bits:ty, $signed:ty, $magic:expr, $exp:path, $ln:path, $ln_1p:path) => {
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_possible_wrap,
@@ -101,21 +169,42 @@ macro_rules! real {
             clippy::cast_lossless,
             reason = "reinterpreting bits and rounding to nearest, one macro for both widths"
         )]
-        impl Real for $float {
+        impl Sealed for $float {
             type Bits = $bits;
+
+            fn value_of_row(
+                student: &[Self],
+                against: RowAgainst<'_, Self>,
+                scratch: &mut Scratch<Self>,
+            ) -> Result<f64, Fault> {
+                divergence::row_value(student, against, scratch)
+            }
+
+            fn gradient_of_row(
+                student: &[Self],
+                against: RowAgainst<'_, Self>,
+                (factor, store, gradient): (Self, Store, &mut [Self]),
+                scratch: &mut Scratch<Self>,
+            ) -> Result<f64, Fault> {
+                divergence::row_gradient(student, against, factor, store, gradient, scratch)
+            }
+
+            fn check_row(student: &[Self], against: RowAgainst<'_, Self>) -> Result<(), Fault> {
+                divergence::find_fault(student, against)
+            }
 
             const INFINITE: $bits = <$float>::INFINITY.to_bits();
 
             #[inline(always)]
-            fn magnitude(self) -> $bits {
-                self.to_bits() & (<$bits>::MAX >> 1)
+            fn magnitude_of(value: Self) -> $bits {
+                value.to_bits() & (<$bits>::MAX >> 1)
             }
 
             #[inline(always)]
-            fn ordinal(self) -> $bits {
+            fn ordinal_of(value: Self) -> $bits {
                 // Adding zero turns −0 into +0. Then flip all bits of a negative number, and only
                 // the sign of any other: the order of the bits becomes the order of the values.
-                let bits = (self + 0.0).to_bits();
+                let bits = (value + 0.0).to_bits();
                 let negative = (bits as $signed >> (<$bits>::BITS - 1)) as $bits;
                 bits ^ (negative | (1 << (<$bits>::BITS - 1)))
             }
@@ -141,33 +230,59 @@ macro_rules! real {
             }
 
             #[inline(always)]
-            fn widen(self) -> f64 {
-                self as f64
+            fn widen_from(value: Self) -> f64 {
+                value as f64
             }
 
             #[inline(always)]
-            fn nearest_even(self) -> i32 {
+            fn nearest_even_to(value: Self) -> i32 {
                 // Around 1.5 · 2^(mantissa bits) floats are one apart, so this addition rounds to
                 // an integer as every addition rounds, half to even, and leaves it in the low bits.
                 // One addition on any instruction set, where a rounding instruction needs SSE4.1.
                 const MAGIC: $float = $magic;
-                (self + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
+                (value + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
             }
 
             #[inline(always)]
-            fn exponential(self) -> Self {
-                $exp(self)
+            fn exponential_of(value: Self) -> Self {
+                $exp(value)
+            }
+
+            #[inline(always)]
+            fn logarithm_of(value: Self) -> Self {
+                $ln(value)
+            }
+
+            #[inline(always)]
+            fn logarithm_1p_of(value: Self) -> Self {
+                $ln_1p(value)
             }
         }
     };
 }
 
-real!(f32, u32, i32, 12_582_912.0, exp::exp_f32);
-real!(f64, u64, i64, 6_755_399_441_055_744.0, exp::exp_f64);
+real!(
+    f32,
+    u32,
+    i32,
+    12_582_912.0,
+    exp::exp_f32,
+    log::ln_f32,
+    log::ln_1p_f32
+);
+real!(
+    f64,
+    u64,
+    i64,
+    6_755_399_441_055_744.0,
+    exp::exp_f64,
+    log::ln_f64,
+    log::ln_1p_f64
+);
 
 #[cfg(test)]
 mod tests {
-    use super::{Bits, Real};
+    use super::{Bits, Real, Sealed};
 
     const ASCENDING: [f32; 9] = [
         f32::NEG_INFINITY,

@@ -12,7 +12,7 @@ pub enum Granularity {
     #[default]
     PerTensor,
     /// Those with the same index on this axis. For a linear layer's weight of shape
-    /// [outputs, inputs], `Axis(0)` gives every output a scale of its own.
+    /// `[outputs, inputs]`, `Axis(0)` gives every output a scale of its own.
     PerChannel(Axis),
 }
 

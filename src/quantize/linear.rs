@@ -26,7 +26,7 @@ use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
 /// | scale s | max\|w\| / (2ᵇ⁻¹−1) | max\|w\| / ((2ᵇ−1)/2), for int8 a divisor of 127.5 |
 /// | least scale | smallest normal f32, 1.1754944e-38 | f32 epsilon, 1.1920929e-7 |
 /// | code | round_half_even(w / s) | round_half_even(w · (1/s)), held within the codes |
-/// | largest \|w\| | its code is ±(2ᵇ⁻¹−1), it comes back to the last bit or two | it moves by half a step |
+/// | largest \|w\| | its code is ±(2ᵇ⁻¹−1), it comes back to the last bit or two of an f32 | it moves by half a step, −f32::MAX to −∞ |
 ///
 /// `Torch` is what PyTorch's `MinMaxObserver` and `PerChannelMinMaxObserver` with a symmetric scheme
 /// followed by `quantize_per_tensor` and `quantize_per_channel` give for f32. For f64 weights, which
@@ -150,7 +150,8 @@ impl Linear {
         // rounding it to f32 gives the same (Figueroa 1995).
         let scale = (largest.widen() / self.profile.divisor(scheme)) as f32;
         let returns = *scheme.codes().end() as f32 * scale;
-        if self.profile == Profile::Rarefy && scale.is_finite() && returns.is_infinite() {
+        let fits = largest.widen() <= f64::from(f32::MAX);
+        if self.profile == Profile::Rarefy && fits && returns.is_infinite() {
             // The quotient was rounded up, and with it the largest code would come back as more than
             // the largest f32. Only for weights within two units of that.
             return scale.next_down();
@@ -164,10 +165,18 @@ impl<F: Float> Quantizer<F> for Linear {
         let scheme = self.profile.scheme(self.bits)?;
         let channels = self.granularity.channels(weights.shape())?;
         let flat = array::elements(weights);
-        let largest = largest_magnitudes(&flat, channels)
-            .map_err(|place| not_finite(flat[place], place, weights.shape()))?;
-        let mut scales = vec![1.0; channels.count];
+        let mut scales = Vec::new();
+        // An array without elements may have more channels than there is memory.
+        if scales.try_reserve_exact(channels.count).is_err() {
+            let shape = weights.shape().to_vec();
+            return Err(Error::ShapeOverflow { shape });
+        }
+        scales.resize(channels.count, 1.0);
         if !weights.is_empty() {
+            let largest = largest_magnitudes(&flat, channels).map_err(|place| {
+                let index = shape::index_of(place, weights.shape());
+                Error::not_finite("weight", index, flat[place].widen())
+            })?;
             for (channel, (scale, &largest)) in scales.iter_mut().zip(&largest).enumerate() {
                 let largest = F::from_magnitude(largest);
                 *scale = self.scale(largest, scheme);
@@ -196,18 +205,6 @@ impl<F: Float> Quantizer<F> for Linear {
             packed,
             parameters,
         ))
-    }
-}
-
-fn not_finite<F: Real>(weight: F, place: usize, shape: &[usize]) -> Error {
-    let (what, index) = ("weight", shape::index_of(place, shape));
-    if weight.is_nan() {
-        return Error::NotANumber { what, index };
-    }
-    Error::Infinite {
-        what,
-        index,
-        value: weight.widen(),
     }
 }
 

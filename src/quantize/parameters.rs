@@ -2,12 +2,13 @@
 
 use super::{Granularity, Scheme};
 use crate::error::{Error, Result};
+use std::fmt;
 
 /// What turns the codes of a tensor back into numbers: scheme, granularity, scales, zero points.
 ///
 /// Checked where it meets a tensor, in [`QuantizedTensor::from_codes`](super::QuantizedTensor) and
 /// its siblings.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Parameters {
     scheme: Scheme,
     granularity: Granularity,
@@ -109,5 +110,26 @@ impl Parameters {
                 most: *codes.end(),
             }),
         }
+    }
+}
+
+/// Numbers if they are few, their count otherwise: there may be a channel for every word of a language.
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const FEW: usize = 8;
+        let mut print = f.debug_struct("Parameters");
+        print
+            .field("scheme", &self.scheme)
+            .field("granularity", &self.granularity);
+        if self.scales.len() <= FEW {
+            print
+                .field("scales", &self.scales)
+                .field("zero_points", &self.zero_points);
+        } else {
+            print
+                .field("scales", &self.scales.len())
+                .field("zero_points", &self.zero_points.len());
+        }
+        print.finish()
     }
 }

@@ -30,6 +30,7 @@ use ndarray::ArrayRef2;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Drift {
     /// How many answers were compared.
     pub rows: usize,
@@ -42,7 +43,7 @@ pub struct Drift {
 }
 
 impl Drift {
-    /// Compares logits of shape [rows, classes].
+    /// Compares logits of shape `[rows, classes]`.
     ///
     /// A class that the compressed network masks (−∞) and the original does not makes the divergence
     /// of that row infinite.
@@ -57,7 +58,7 @@ impl Drift {
     )]
     pub fn between<F: Float>(original: &ArrayRef2<F>, compressed: &ArrayRef2<F>) -> Result<Self> {
         let mut values = KlDivergence::new(1.0)
-            .per_row(compressed, original)?
+            .rows_between(compressed, original)?
             .to_vec();
         let rows = values.len();
         let mean_kl = values.iter().sum::<f64>() / rows as f64;

@@ -92,7 +92,8 @@ impl TensorReport {
         if self.sums.noise == 0.0 {
             return f64::INFINITY;
         }
-        10.0 * (self.sums.original / self.sums.noise).log10()
+        // Not the logarithm of the quotient, which may leave the range of an f64.
+        10.0 * (self.sums.original.log10() - self.sums.noise.log10())
     }
 
     /// Mean squared error.

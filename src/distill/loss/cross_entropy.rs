@@ -4,14 +4,17 @@
 //! valueᵢ = −ln softmax(zᵢ)[labelᵢ]
 //! ∂ valueᵢ / ∂ z_ic = softmax(zᵢ)[c] − (1 if c = labelᵢ else 0)
 //! ```
+//!
+//! With a share ε of smoothing, 1 − ε of the value is that, and ε is the mean over all classes as labels
+//! (Szegedy et al. 2016, <https://arxiv.org/abs/1512.00567>).
 
-use super::rows::{Batch, Target as Against, check_not_empty};
-use super::{Loss, LossValue, Reduction};
-use crate::distill::{Output, Target};
+use super::rows::{Against, Batch, check_labels, check_not_empty};
+use super::settings::{check_share, loss_by_rows};
+use super::{LossValue, Reduction};
+use crate::distill::Target;
 use crate::error::Result;
 use crate::float::Float;
-use crate::kernels::divergence::Store;
-use ndarray::{Array2, ArrayRef1, ArrayRef2};
+use ndarray::{Array2, ArrayRef2};
 
 const NAME: &str = "cross-entropy";
 
@@ -20,11 +23,16 @@ const NAME: &str = "cross-entropy";
 /// | setting | meaning | default | range |
 /// |---|---|---|---|
 /// | [`reduction`](Self::reduction) | what the sum over rows is divided by | the number of rows | [`Reduction`] |
+/// | [`label_smoothing`](Self::label_smoothing) | the share of a label that all classes get | 0 | 0..=1 |
+/// | [`ignore_index`](Self::ignore_index) | the label of rows to leave out | none | any number |
 ///
 /// A logit of −∞ is a class that is masked. Where the label itself is masked, the value is +∞:
-/// [`value`](Loss::value) says so, and asking for a gradient is an error that names row and class.
+/// [`value`](super::Loss::value) says so, and asking for a gradient is an error that names row and class.
 ///
-/// PyTorch: `torch.nn.functional.cross_entropy(logits, labels)`.
+/// With smoothing that holds for any masked logit, since every class is a label a little.
+///
+/// PyTorch: `torch.nn.functional.cross_entropy(logits, labels, label_smoothing=…, ignore_index=…)`. If
+/// every row is ignored, PyTorch's mean is NaN and ours an error.
 ///
 /// # Examples
 ///
@@ -50,6 +58,8 @@ const NAME: &str = "cross-entropy";
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CrossEntropy {
     reduction: Reduction,
+    smoothing: f64,
+    ignored: Option<usize>,
 }
 
 impl CrossEntropy {
@@ -57,6 +67,8 @@ impl CrossEntropy {
     pub const fn new() -> Self {
         Self {
             reduction: Reduction::MeanOverRows,
+            smoothing: 0.0,
+            ignored: None,
         }
     }
 
@@ -67,48 +79,40 @@ impl CrossEntropy {
         self
     }
 
-    fn batch<'a, F: Float>(
+    /// The same with this share of each label spread evenly over all classes.
+    #[must_use]
+    pub const fn label_smoothing(mut self, share: f64) -> Self {
+        self.smoothing = share;
+        self
+    }
+
+    /// The same where a row with this label, which need not be a class, is as if it were not there.
+    #[must_use]
+    pub const fn ignore_index(mut self, label: usize) -> Self {
+        self.ignored = Some(label);
+        self
+    }
+
+    fn prepare<'a, F: Float>(
         &self,
         student: &'a ArrayRef2<F>,
-        labels: &'a [usize],
-        weights: Option<&ArrayRef1<F>>,
+        target: Target<'a, F>,
     ) -> Result<Batch<'a, F>> {
+        let labels = target.need_labels(NAME)?;
+        check_share("label smoothing", self.smoothing)?;
         check_not_empty(student)?;
-        let against = Against::labels(student, labels)?;
-        let factors = self.reduction.shares(student.dim(), weights)?;
-        Ok(Batch::new(student, against, factors, 1.0))
+        check_labels(labels, student.dim(), self.ignored)?;
+        let ignores = |row: usize| Some(labels[row]) == self.ignored;
+        let shares = self.reduction.shares(student.dim(), target, ignores)?;
+        let smoothing = self.smoothing;
+        let against = Against::Labels { labels, smoothing };
+        Batch::new(student, against, shares, &[], false)
     }
 }
 
-impl<F: Float> Loss<F> for CrossEntropy {
-    fn evaluate(&self, student: &Output<F>, target: Target<'_, F>) -> Result<LossValue<F>> {
-        let batch = self.batch(&student.logits, target.need_labels(NAME)?, target.weights)?;
-        let LossValue { value, grad } = batch.evaluate()?;
-        Ok(LossValue {
-            value,
-            grad: student.like(grad),
-        })
-    }
+loss_by_rows!(CrossEntropy);
 
-    fn accumulate(
-        &self,
-        student: &Output<F>,
-        target: Target<'_, F>,
-        scale: F,
-        grad: &mut Output<F>,
-    ) -> Result<F> {
-        grad.check_like(student)?;
-        let batch = self.batch(&student.logits, target.need_labels(NAME)?, target.weights)?;
-        batch.gradient(scale, Store::Add, &mut grad.logits)
-    }
-
-    fn value(&self, student: &Output<F>, target: Target<'_, F>) -> Result<F> {
-        self.batch(&student.logits, target.need_labels(NAME)?, target.weights)?
-            .value()
-    }
-}
-
-/// Cross-entropy of logits of shape [rows, classes] with the right class of each row, in nats.
+/// Cross-entropy of logits of shape `[rows, classes]` with the right class of each row, in nats.
 ///
 /// ```text
 /// value = −1 / rows · Σᵢ ln softmax(zᵢ)[labelᵢ]        grad = (softmax(z) − onehot) / rows
@@ -133,5 +137,6 @@ pub fn cross_entropy<F: Float>(
     student: &ArrayRef2<F>,
     labels: &[usize],
 ) -> Result<LossValue<F, Array2<F>>> {
-    CrossEntropy::new().batch(student, labels, None)?.evaluate()
+    let target = Target::new().labels(labels);
+    CrossEntropy::new().prepare(student, target)?.evaluate()
 }

@@ -1,14 +1,58 @@
 //! Distances between what a student says and what it should say.
 
+mod alpha_divergence;
 mod cross_entropy;
+mod decoupled_kl;
+mod inner;
+mod jensen_shannon;
 mod kl_divergence;
+mod logit_mse;
 mod reduction;
+mod reverse_kl_divergence;
 mod rows;
+mod scheduled_sum;
+mod settings;
+mod sigmoid_kl;
+mod skewed_kl;
+mod skewed_reverse_kl;
+mod sorted_probability;
+mod standardised;
+mod streaming;
+mod tail_bucket;
+mod terms;
+mod top_k;
+mod total_variation;
 mod weighted_sum;
 
+pub use alpha_divergence::AlphaDivergence;
 pub use cross_entropy::{CrossEntropy, cross_entropy};
-pub use kl_divergence::{KlDivergence, TemperatureFactor, kl_divergence};
+pub use decoupled_kl::DecoupledKl;
+pub use inner::{
+    AttentionKl, AttentionMeasure, AttentionMse, AttentionTransfer, CongruenceKernel,
+    CorrelationCongruence, Dist, Fsp, HiddenCosine, HiddenMse, MiniLm, MiniLmRelations, Mmd,
+    MmdKernel, PatientHidden, Pkt, RelationKl, RelationalAngle, RelationalDistance,
+    SimilarityPreserving,
+};
+pub use jensen_shannon::JensenShannon;
+pub use kl_divergence::{KlDivergence, kl_divergence};
+pub use logit_mse::LogitMse;
 pub use reduction::Reduction;
+pub use reverse_kl_divergence::ReverseKlDivergence;
+pub use scheduled_sum::ScheduledSum;
+pub(super) use settings::check_temperature;
+pub use settings::{TeacherForm, TemperatureFactor};
+pub use sigmoid_kl::SigmoidKl;
+pub use skewed_kl::SkewedKl;
+pub use skewed_reverse_kl::SkewedReverseKl;
+pub use sorted_probability::SortedProbability;
+pub use standardised::Standardised;
+pub use streaming::{
+    GradientBuffers, OutputLayer, OutputLayerGradient, StreamingBatch, StreamingDistillation,
+};
+pub use tail_bucket::TailBucketDivergence;
+pub use terms::{Evaluation, TermValue};
+pub use top_k::TopKDivergence;
+pub use total_variation::TotalVariation;
 pub use weighted_sum::WeightedSum;
 
 use super::{Output, Target};
@@ -51,7 +95,7 @@ pub struct LossValue<F, G = Output<F>> {
 ///         let difference = &student.logits - &target.need_teacher("logit error")?.logits;
 ///         let n = difference.len() as f64;
 ///         let value = difference.mapv(|d| d * d).sum() / n;
-///         Ok(LossValue { value, grad: Output::from(difference * (2.0 / n)) })
+///         Ok(LossValue { value, grad: student.like(difference * (2.0 / n)) })
 ///     }
 /// }
 ///
@@ -70,6 +114,27 @@ pub trait Loss<F: Float>: Debug + Send + Sync {
     /// [`Error::MissingTarget`](crate::Error::MissingTarget) if the target lacks a part; what else
     /// there is, the loss documents.
     fn evaluate(&self, student: &Output<F>, target: Target<'_, F>) -> Result<LossValue<F>>;
+
+    /// Writes the gradient to `grad`, and returns the value.
+    ///
+    /// The fastest way where the same buffer serves every step: nothing of its size is allocated.
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate`](Self::evaluate), and if `grad` has other shapes than the student's output.
+    /// `grad` may then have been written to.
+    fn evaluate_into(
+        &self,
+        student: &Output<F>,
+        target: Target<'_, F>,
+        grad: &mut Output<F>,
+    ) -> Result<F> {
+        grad.check_like(student)?;
+        let loss = self.evaluate(student, target)?;
+        grad.check_like(&loss.grad)?;
+        *grad = loss.grad;
+        Ok(loss.value)
+    }
 
     /// Adds `scale` times the gradient to `grad`, and returns the value (not scaled).
     ///
@@ -105,6 +170,15 @@ macro_rules! forward {
         impl<F: Float, L: Loss<F> + ?Sized> Loss<F> for $pointer {
             fn evaluate(&self, student: &Output<F>, target: Target<'_, F>) -> Result<LossValue<F>> {
                 (**self).evaluate(student, target)
+            }
+
+            fn evaluate_into(
+                &self,
+                student: &Output<F>,
+                target: Target<'_, F>,
+                grad: &mut Output<F>,
+            ) -> Result<F> {
+                (**self).evaluate_into(student, target, grad)
             }
 
             fn accumulate(

@@ -1,4 +1,4 @@
-//! Rows of logits to Kullback-Leibler divergence and cross-entropy, with their gradients.
+//! Rows of logits to divergences, with their gradients.
 //!
 //! Everything stays in log space. With m the largest logit of a row, e = exp((z − m)/T) and
 //! Z = Σ e, the probabilities are e/Z and
@@ -15,33 +15,49 @@
 //!
 //! Exponentials go through blocks that stay in the first-level cache, one loop for each side: both
 //! sides in one loop need more registers than AVX2 has.
+//!
+//! Values and gradients of this module are without the factor T², and gradients are taken with respect
+//! to z/T: whoever calls multiplies.
 
-mod logits;
+mod decoupled;
+mod general;
+pub(in crate::kernels) mod logits;
+mod points;
 mod row;
+mod rows;
+mod sigmoid;
+pub(crate) mod sorted;
+mod squares;
+pub(in crate::kernels) mod sums;
 
 use super::dispatch::vectorize;
-use super::parallel::{CHUNK, map_chunks_mut, map_ranges};
+use super::parallel::{CHUNK, map_ranges};
 use super::real::Real;
-use logits::find_fault;
-use row::{Keep, Scratch, forward, row_gradient};
+pub(crate) use logits::find_fault;
+use logits::first_largest;
+pub(crate) use points::Kind;
+pub(crate) use row::{Scratch, row_gradient, row_value};
+pub(crate) use rows::{Rows, computes_in_f64};
 
 /// Whose logits a fault is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
     Student,
     Teacher,
 }
 
 /// What makes a row unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The logit of this class is NaN or +∞.
     NotALogit { side: Side, class: usize },
+    /// The teacher's probability of this class is NaN, infinite or negative.
+    NotAProbability { class: usize },
     /// Every logit is −∞, so there is no distribution.
     AllMasked { side: Side },
-    /// The teacher gives this class a probability and the student rules it out: the value is +∞
-    /// and there is no gradient.
-    RuledOut { class: usize },
+    /// One side gives this class a probability and the other, named here, rules it out: the value is
+    /// +∞ and there is no gradient.
+    RuledOut { side: Side, class: usize },
 }
 
 /// The first row that has a fault.
@@ -53,171 +69,61 @@ pub(crate) struct FaultyRow {
 
 /// How a gradient meets what is in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Store {
+pub enum Store {
     /// Replaces it.
     Write,
     /// Is added to it.
     Add,
 }
 
-/// What the student's rows are compared with.
+/// What the teacher's numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// Logits, divided by the temperature as the student's are.
+    Logits,
+    /// Logarithms of probabilities, taken as they are.
+    LogProbabilities,
+    /// Probabilities, taken as they are.
+    Probabilities,
+}
+
+/// What one row of a student is compared with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Against<'a, F> {
-    /// Teacher's logits, as many as the student's; both are divided by the temperature.
+pub enum RowAgainst<'a, F> {
+    /// The right class, of which `smoothing` is spread over all classes. No temperature.
+    Label { label: usize, smoothing: F },
+    /// Forward KL from a teacher's logits.
     Logits {
         teacher: &'a [F],
         inverse_temperature: F,
     },
-    /// The right class of each row.
-    Labels(&'a [usize]),
-}
-
-impl<'a, F: Copy> Against<'a, F> {
-    fn row(&self, row: usize, classes: usize) -> RowAgainst<'a, F> {
-        match *self {
-            Against::Logits {
-                teacher,
-                inverse_temperature,
-            } => RowAgainst::Logits {
-                teacher: &teacher[row * classes..(row + 1) * classes],
-                inverse_temperature,
-            },
-            Against::Labels(labels) => RowAgainst::Label(labels[row]),
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum RowAgainst<'a, F> {
-    Logits {
+    /// Another divergence, or from another form.
+    Divergence {
+        kind: Kind,
+        teacher: &'a [F],
+        given: Given,
+        inverse_temperature: F,
+    },
+    /// Decoupled KL: weights of the part that asks for the label and of the part among the others.
+    Decoupled {
+        teacher: &'a [F],
+        label: usize,
+        weights: [f64; 2],
+        inverse_temperature: F,
+    },
+    /// Squared differences of logits. No temperature.
+    Squares { teacher: &'a [F] },
+    /// A KL for each class by itself, of logistic probabilities.
+    Sigmoid {
         teacher: &'a [F],
         inverse_temperature: F,
     },
-    Label(usize),
-}
-
-/// Rows of student logits and what they are compared with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rows<'a, F> {
-    pub(crate) student: &'a [F],
-    pub(crate) classes: usize,
-    pub(crate) against: Against<'a, F>,
-}
-
-impl<F: Real> Rows<'_, F> {
-    fn per_task(&self) -> usize {
-        (CHUNK / self.classes).max(1)
-    }
-
-    /// The value of every row for which `reads` is true, and 0 for the others, which are not read.
-    pub(crate) fn values(
-        &self,
-        reads: impl Fn(usize) -> bool + Sync,
-    ) -> Result<Vec<f64>, FaultyRow> {
-        let classes = self.classes;
-        let parts = map_ranges(self.student.len() / classes, self.per_task(), |range| {
-            let mut scratch = Scratch::new(row::BLOCK.min(classes), row::BLOCK.min(classes));
-            let mut values = Vec::with_capacity(range.len());
-            for row in range {
-                let value = if reads(row) {
-                    self.value(row, &mut scratch)?
-                } else {
-                    0.0
-                };
-                values.push(value);
-            }
-            Ok(values)
-        });
-        collect(parts)
-    }
-
-    fn value(&self, row: usize, scratch: &mut Scratch<F>) -> Result<f64, FaultyRow> {
-        let student = &self.student[row * self.classes..(row + 1) * self.classes];
-        let against = self.against.row(row, self.classes);
-        vectorize(
-            #[inline(always)]
-            || forward(student, against, scratch, Keep::Nothing),
-        )
-        .map(|forward| forward.value)
-        .map_err(|fault| FaultyRow { row, fault })
-    }
-
-    /// The value of every row, and `factors[row]` times its gradient into `gradient`.
-    ///
-    /// Rows for which `reads` is false are not read: value and gradient are 0. If a row has a fault, [`Store::Add`] has left `gradient` alone, [`Store::Write`] need not have.
-    pub(crate) fn gradient(
-        &self,
-        factors: &[F],
-        reads: impl Fn(usize) -> bool + Sync,
-        store: Store,
-        gradient: &mut [F],
-    ) -> Result<Vec<f64>, FaultyRow> {
-        let classes = self.classes;
-        assert_eq!(gradient.len(), self.student.len(), "one gradient a logit");
-        assert_eq!(
-            factors.len() * classes,
-            self.student.len(),
-            "one factor a row"
-        );
-        if store == Store::Add {
-            self.check(&reads)?;
-        }
-        let per_task = self.per_task();
-        let parts = map_chunks_mut(gradient, per_task * classes, |task, gradient| {
-            let mut scratch = Scratch::new(classes, if store == Store::Add { classes } else { 0 });
-            let mut values = Vec::with_capacity(per_task);
-            for (row, gradient) in gradient.chunks_exact_mut(classes).enumerate() {
-                let row = task * per_task + row;
-                if !reads(row) {
-                    if store == Store::Write {
-                        gradient.fill(F::zero());
-                    }
-                    values.push(0.0);
-                    continue;
-                }
-                let student = &self.student[row * classes..(row + 1) * classes];
-                let against = self.against.row(row, classes);
-                let value = vectorize(
-                    #[inline(always)]
-                    || {
-                        row_gradient(
-                            student,
-                            against,
-                            factors[row],
-                            store,
-                            gradient,
-                            &mut scratch,
-                        )
-                    },
-                );
-                values.push(value.map_err(|fault| FaultyRow { row, fault })?);
-            }
-            Ok(values)
-        });
-        collect(parts)
-    }
-
-    /// Looks for faults without computing a single exponential.
-    fn check(&self, reads: impl Fn(usize) -> bool + Sync) -> Result<(), FaultyRow> {
-        let rows = self.student.len() / self.classes;
-        let parts = map_ranges(rows, self.per_task(), |range| {
-            for row in range.filter(|&row| reads(row)) {
-                let student = &self.student[row * self.classes..(row + 1) * self.classes];
-                let against = self.against.row(row, self.classes);
-                vectorize(
-                    #[inline(always)]
-                    || find_fault(student, against),
-                )
-                .map_err(|fault| FaultyRow { row, fault })?;
-            }
-            Ok(Vec::<()>::new())
-        });
-        collect(parts).map(|_| ())
-    }
 }
 
 /// Puts the rows of all tasks together, or gives the first fault in row order.
-fn collect<T>(parts: Vec<Result<Vec<T>, FaultyRow>>) -> Result<Vec<T>, FaultyRow> {
+pub(in crate::kernels) fn collect<T>(
+    parts: Vec<Result<Vec<T>, FaultyRow>>,
+) -> Result<Vec<T>, FaultyRow> {
     let mut all = Vec::new();
     for part in parts {
         all.append(&mut part?);
@@ -232,13 +138,10 @@ pub(crate) fn most_likely<F: Real>(logits: &[F], classes: usize) -> Vec<usize> {
         logits[range.start * classes..range.end * classes]
             .chunks_exact(classes)
             .map(|row| {
-                let mut best = 0;
-                for (class, &logit) in row.iter().enumerate() {
-                    if logit > row[best] {
-                        best = class;
-                    }
-                }
-                best
+                vectorize(
+                    #[inline(always)]
+                    || first_largest(row),
+                )
             })
             .collect::<Vec<_>>()
     });
@@ -247,7 +150,7 @@ pub(crate) fn most_likely<F: Real>(logits: &[F], classes: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Against, Fault, FaultyRow, Rows, Side, Store, most_likely};
+    use super::{Fault, FaultyRow, RowAgainst, Rows, Side, Store, most_likely};
     use crate::kernels::dispatch::forced;
     use crate::kernels::real::Real;
 
@@ -283,14 +186,18 @@ mod tests {
         (value, grad)
     }
 
-    fn kl<'a, F: Real>(student: &'a [F], teacher: &'a [F], classes: usize, t: f64) -> Rows<'a, F> {
-        let inverse_temperature = F::narrow(t.recip());
+    fn kl<'a, F: Real>(
+        student: &'a [F],
+        teacher: &'a [F],
+        classes: usize,
+        t: f64,
+    ) -> Rows<'a, F, impl Fn(usize) -> RowAgainst<'a, F> + Sync> {
         Rows {
             student,
             classes,
-            against: Against::Logits {
-                teacher,
-                inverse_temperature,
+            against: move |row| RowAgainst::Logits {
+                teacher: &teacher[row * classes..(row + 1) * classes],
+                inverse_temperature: F::narrow(t.recip()),
             },
         }
     }
@@ -353,7 +260,7 @@ mod tests {
     fn labels_agree_with_a_one_hot_teacher() {
         let classes = 700;
         let student = noise::<f64>(4 * classes, 3, 9.0);
-        let labels = [0, 699, 512, 30];
+        let labels = [0_usize, 699, 512, 30];
         let mut teacher = vec![f64::NEG_INFINITY; 4 * classes];
         for (row, &label) in labels.iter().enumerate() {
             teacher[row * classes + label] = 0.0;
@@ -361,7 +268,10 @@ mod tests {
         let hard = Rows {
             student: &student,
             classes,
-            against: Against::Labels(&labels),
+            against: |row| RowAgainst::Label {
+                label: labels[row],
+                smoothing: 0.0,
+            },
         };
         let soft = kl(&student, &teacher, classes, 1.0);
         let (mut g, mut h) = (vec![0.0; 4 * classes], vec![0.0; 4 * classes]);
@@ -440,7 +350,14 @@ mod tests {
                     side: Side::Teacher,
                 },
             ),
-            ([0.0, 0.0, none], good, Fault::RuledOut { class: 2 }),
+            (
+                [0.0, 0.0, none],
+                good,
+                Fault::RuledOut {
+                    side: Side::Student,
+                    class: 2,
+                },
+            ),
         ];
         for (student, teacher, fault) in cases {
             let student = [good, good, student].concat();

@@ -1,7 +1,10 @@
 //! What can go wrong, in one type.
 
-use std::error::Error as StdError;
-use std::fmt;
+mod external;
+
+pub use external::External;
+
+use std::io;
 use std::sync::Arc;
 
 /// What can go wrong.
@@ -143,11 +146,25 @@ pub enum Error {
         largest: f64,
     },
 
-    /// A temperature is not a positive finite number.
-    #[error("temperature must be positive and finite, got {temperature}")]
+    /// A temperature is not a positive number, or one whose square or inverse would leave the range of
+    /// the floats that are computed in.
+    #[error("temperature must lie in {least:e}..={most:e}, got {temperature}")]
     TemperatureOutOfRange {
         /// The temperature given.
         temperature: f64,
+        /// The lowest that works.
+        least: f64,
+        /// The highest that works.
+        most: f64,
+    },
+
+    /// A teacher's probability is not one.
+    #[error("teacher probability {index:?} must be finite and not negative, got {value}")]
+    NotAProbability {
+        /// Row and class.
+        index: Vec<usize>,
+        /// What is there.
+        value: f64,
     },
 
     /// There is nothing to compute a loss over.
@@ -160,7 +177,7 @@ pub enum Error {
     /// Every logit of a row is −∞, so it has no distribution.
     #[error("every logit of {side} row {row} is -inf, at least one must be finite")]
     MaskedRow {
-        /// "student" or "teacher".
+        /// "student", "teacher", or "ensemble" for the mean of several teachers.
         side: &'static str,
         /// Which row.
         row: usize,
@@ -168,15 +185,21 @@ pub enum Error {
 
     /// The loss is infinite and therefore has no gradient.
     #[error(
-        "the loss of row {row} is infinite: class {class} is possible for the target \
-         and has a student logit of -inf"
+        "the loss of row {row} is infinite: class {class} is possible for the other side \
+         and has a {side} logit of -inf"
     )]
     InfiniteLoss {
+        /// Who rules the class out: "student" or "teacher".
+        side: &'static str,
         /// Which row.
         row: usize,
         /// The first such class.
         class: usize,
     },
+
+    /// Terms of a sum are infinite with opposite signs.
+    #[error("terms of the sum are infinite with opposite signs, so it has no value")]
+    OppositeInfinities,
 
     /// A label names a class that does not exist.
     #[error("label of row {row} must lie in 0..{classes}, got {label}")]
@@ -186,6 +209,77 @@ pub enum Error {
         /// The label given.
         label: usize,
         /// How many classes there are.
+        classes: usize,
+    },
+
+    /// A target names a class that does not exist.
+    #[error("class in row {row} of a top-k target must lie in 0..{classes}, got {class}")]
+    ClassOutOfRange {
+        /// Which row.
+        row: usize,
+        /// The class given.
+        class: usize,
+        /// How many classes there are.
+        classes: usize,
+    },
+
+    /// A class stands twice in a row of a target.
+    #[error("classes in row {row} of a top-k target must differ, class {class} is there twice")]
+    ClassRepeated {
+        /// Which row.
+        row: usize,
+        /// The class.
+        class: usize,
+    },
+
+    /// The logarithm of a probability is positive.
+    #[error("log-probability of class {class} in row {row} must be at most 0, got {value}")]
+    LogProbabilityOutOfRange {
+        /// Which row.
+        row: usize,
+        /// Which class.
+        class: usize,
+        /// The number given.
+        value: f64,
+    },
+
+    /// Probabilities of one row sum to more than 1.
+    #[error("probabilities of row {row} must sum to at most 1, got {sum}")]
+    ProbabilityOverflow {
+        /// Which row.
+        row: usize,
+        /// Their sum.
+        sum: f64,
+    },
+
+    /// A limit on memory is so low that not even one row fits.
+    #[error("memory budget of {budget} bytes is too small, these shapes need at least {least}")]
+    BudgetTooSmall {
+        /// The budget given.
+        budget: usize,
+        /// The smallest that would do.
+        least: usize,
+    },
+
+    /// A teacher's class would go to two of the student's, and count twice.
+    #[error("teacher class {class} goes to student classes {first} and {second}, one is right")]
+    ClassUsedTwice {
+        /// The teacher's class.
+        class: usize,
+        /// The first student class that takes it.
+        first: usize,
+        /// The next one.
+        second: usize,
+    },
+
+    /// A map between vocabularies names a class that does not exist.
+    #[error("entry {entry} of the map must lie in 0..{classes}, got {class}")]
+    MappedClassOutOfRange {
+        /// Which entry of the map.
+        entry: usize,
+        /// The class that it names.
+        class: usize,
+        /// How many there are.
         classes: usize,
     },
 
@@ -210,7 +304,7 @@ pub enum Error {
     },
 
     /// All rows weigh nothing, so there is no mean over weights.
-    #[error("the weights of all {rows} rows are zero, so there is no mean over them")]
+    #[error("none of {rows} rows counts, so there is no mean over them")]
     NoWeight {
         /// How many rows there are.
         rows: usize,
@@ -236,6 +330,35 @@ pub enum Error {
         name: String,
     },
 
+    /// An output lacks a named feature that a loss compares.
+    #[error("the {side} output has no feature {name:?}")]
+    MissingFeature {
+        /// "student" or "teacher".
+        side: &'static str,
+        /// The name that was looked for.
+        name: String,
+    },
+
+    /// A feature has a shape that a loss cannot use.
+    #[error("{side} feature {name:?} must {must}, its shape is {shape:?}")]
+    FeatureShape {
+        /// "student" or "teacher".
+        side: &'static str,
+        /// Its name.
+        name: String,
+        /// What would be right.
+        must: &'static str,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+
+    /// A feature, a value or a gradient is too large for the float that it is computed in.
+    #[error("numbers of {of:?} are too large for a loss and its gradient; scale the features down")]
+    LossOverflow {
+        /// The feature, "logits", or the loss.
+        of: String,
+    },
+
     /// The steps of a schedule are not in order.
     #[error("steps must ascend, got {later} after {earlier}")]
     StepsNotAscending {
@@ -245,81 +368,105 @@ pub enum Error {
         later: u64,
     },
 
-    /// Squares of the values do not fit an f64, so errors cannot be summed.
-    #[error("values of tensor {tensor:?} are too large to sum their squares")]
-    SumOverflow {
-        /// The tensor's name.
-        tensor: String,
+    /// A position in a store of examples is beyond its end.
+    #[error("example of row {row} must lie in 0..{examples}, got {example}")]
+    ExampleOutOfRange {
+        /// Which row of the batch asks for it.
+        row: usize,
+        /// The position given.
+        example: usize,
+        /// How many examples are stored.
+        examples: usize,
+    },
+
+    /// A sequence is said to be longer than the batch has steps.
+    #[error("length of sequence {sequence} must lie in 0..={time}, got {length}")]
+    LengthOutOfRange {
+        /// Which sequence of the batch.
+        sequence: usize,
+        /// The length given.
+        length: usize,
+        /// How many steps the batch has.
+        time: usize,
+    },
+
+    /// Nothing has the name that was given.
+    #[error("no {what} is named {name:?}")]
+    UnknownName {
+        /// What was looked for: "teacher", "averaged tensor", ...
+        what: &'static str,
+        /// The name given.
+        name: String,
+    },
+
+    /// An error with the name of the teacher that it belongs to, one of several.
+    #[error("teacher {name:?}: {error}")]
+    Teacher {
+        /// The teacher's name.
+        name: String,
+        /// What went wrong there.
+        error: Box<Self>,
+    },
+
+    /// Squares of the values leave the range of an f64, so errors cannot be summed.
+    #[error("values are too large or too small to sum their squares")]
+    SumOutOfRange,
+
+    /// Reading or writing a file failed.
+    #[error("cannot {action} {path}: {source}")]
+    File {
+        /// What was tried: "open", "write", ...
+        action: &'static str,
+        /// Which file or folder.
+        path: String,
+        /// Why.
+        source: Arc<io::Error>,
+    },
+
+    /// A file does not hold what it should: it was cut off or changed, or is another kind of file.
+    #[error("{path} is damaged: {why}")]
+    DamagedFile {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+
+    /// Something is already where something new should be written.
+    #[error("{path} exists already; resume it, or choose another place")]
+    FileExists {
+        /// Which folder.
+        path: String,
+    },
+
+    /// Somebody else is writing there.
+    #[error("{path} is being written by another process or another value of this one")]
+    FileInUse {
+        /// Which folder.
+        path: String,
+    },
+
+    /// A row that a file does not hold.
+    #[error("position must lie in 0..{rows}, got {position}")]
+    PositionOutOfRange {
+        /// The position given.
+        position: u64,
+        /// How many rows there are.
+        rows: u64,
     },
 
     /// An error with the name of the tensor that it belongs to.
-    #[error("tensor {tensor:?}: {source}")]
+    #[error("tensor {tensor:?}: {error}")]
     Tensor {
         /// The tensor's name.
         tensor: String,
         /// What went wrong there.
-        source: Box<Self>,
+        error: Box<Self>,
     },
 
     /// A failure of the caller's own code: a model, a teacher, a loss.
-    #[error("{0}")]
-    External(#[source] External),
-}
-
-impl Error {
-    /// Wraps a failure of the caller's own code, so that it can pass through ours.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use rarefy::Error;
-    ///
-    /// let error = Error::external(std::fmt::Error);
-    /// assert!(error.downcast_ref::<std::fmt::Error>().is_some());
-    /// ```
-    pub fn external(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::External(External(Arc::from(source.into())))
-    }
-
-    /// The failure that went in by [`Error::external`], if this is one of type `E`.
-    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
-        match self {
-            Self::External(external) => external.0.downcast_ref(),
-            Self::Tensor { source, .. } => source.downcast_ref(),
-            _ => None,
-        }
-    }
-
-    /// The same error with the name of the tensor that it belongs to.
-    #[must_use]
-    pub fn in_tensor(self, tensor: impl Into<String>) -> Self {
-        Self::Tensor {
-            tensor: tensor.into(),
-            source: Box::new(self),
-        }
-    }
-}
-
-/// A failure of the caller's own code, as [`Error::external`] took it.
-#[derive(Clone)]
-pub struct External(Arc<dyn StdError + Send + Sync>);
-
-impl fmt::Debug for External {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for External {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl StdError for External {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
-    }
+    #[error(transparent)]
+    External(External),
 }
 
 /// What our functions return.

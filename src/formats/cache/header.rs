@@ -1,0 +1,234 @@
+//! The header of a shard: written by us, read from anybody.
+
+use super::block::{INDEX_BYTES, LOG_BYTES, Rows, checksum};
+use super::folder::{damaged, failed};
+use super::settings::CacheSettings;
+use crate::error::Result;
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+const FORMAT: &str = "rarefy teacher cache";
+const VERSION: &str = "1";
+/// The longest header that safetensors allows.
+const LONGEST: u64 = 100_000_000;
+const INDICES: &str = "indices";
+const LOGS: &str = "log_probabilities";
+const OF_HEADER: &str = "header_checksum";
+
+/// What a shard says about itself.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    pub(super) settings: CacheSettings,
+    pub(super) first_row: u64,
+    pub(super) rows: usize,
+    checksums: Vec<u32>,
+    /// Where the tensors begin.
+    start: u64,
+}
+
+/// The bytes before the tensors.
+pub(super) fn encode(settings: &CacheSettings, first_row: u64, rows: &Rows) -> Vec<u8> {
+    let k = settings.k;
+    let count = rows.count(k);
+    let checksums = rows.checksums(settings.block_rows, k);
+    let checksums: String = checksums.iter().map(|sum| format!("{sum:08x}")).collect();
+    let mut texts: BTreeMap<&str, String> = BTreeMap::from([
+        ("format", FORMAT.to_owned()),
+        ("version", VERSION.to_owned()),
+        ("classes", settings.classes.to_string()),
+        ("k", k.to_string()),
+        ("shard_rows", settings.shard_rows.to_string()),
+        ("block_rows", settings.block_rows.to_string()),
+        ("first_row", first_row.to_string()),
+        ("rows", count.to_string()),
+        ("temperature", "1".to_owned()),
+        ("teacher", settings.teacher.clone()),
+        ("notes", settings.notes.clone()),
+        ("block_checksums", checksums),
+    ]);
+    let of_header = of_header(texts.iter().map(|(key, text)| (*key, text.as_str())));
+    texts.insert(OF_HEADER, of_header);
+    let (indices, logs) = (rows.indices.len(), rows.logs.len());
+    let header = json!({
+        "__metadata__": texts,
+        INDICES: { "dtype": "U32", "shape": [count, k], "data_offsets": [0, indices] },
+        LOGS: { "dtype": "F16", "shape": [count, k], "data_offsets": [indices, indices + logs] },
+    });
+    let mut text = header.to_string().into_bytes();
+    // The tensors begin at a multiple of 8.
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+    bytes.append(&mut text);
+    bytes
+}
+
+/// The checksum of keys and values, which must come in the order of the keys.
+fn of_header<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut bytes = Vec::new();
+    for text in texts.flat_map(|(key, value)| [key, value]) {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    format!("{:08x}", checksum([&bytes]))
+}
+
+/// Reads the header of shard `number`, and checks it against the length of the file.
+pub(super) fn read(file: &mut File, path: &Path, number: u64) -> Result<Header> {
+    let failed = failed("read", path);
+    let length = file.metadata().map_err(&failed)?.len();
+    let mut size = [0; 8];
+    if length < 8 {
+        return Err(damaged(path, format!("{length} bytes are no header")));
+    }
+    file.seek(SeekFrom::Start(0)).map_err(&failed)?;
+    file.read_exact(&mut size).map_err(&failed)?;
+    let size = u64::from_le_bytes(size);
+    if size > LONGEST.min(length - 8) {
+        let why = format!("a header of {size} bytes in a file of {length}");
+        return Err(damaged(path, why));
+    }
+    let mut text = Vec::new();
+    let read = file.take(size).read_to_end(&mut text).map_err(&failed)?;
+    if read as u64 != size {
+        return Err(damaged(path, "it became shorter while it was read"));
+    }
+    parse(&text, length - 8 - size, number)
+        .map(|header| Header {
+            start: 8 + size,
+            ..header
+        })
+        .map_err(|why| damaged(path, why))
+}
+
+/// The header of shard `number`, if it is one and there are `data` bytes of tensors behind it.
+fn parse(text: &[u8], data: u64, number: u64) -> Result<Header, String> {
+    // Twice: safetensors has the last word on its format, and what it gives has no order.
+    let metadata: Metadata = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let whole: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let texts: BTreeMap<&str, &str> = match whole.get("__metadata__").and_then(Value::as_object) {
+        Some(texts) => texts
+            .iter()
+            .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+            .collect(),
+        None => return Err("it has no metadata".to_owned()),
+    };
+    let text = |key| texts.get(key).copied().ok_or(format!("it has no {key}"));
+    if text("format")? != FORMAT {
+        return Err("it is not a teacher cache".to_owned());
+    }
+    if text("version")? != VERSION {
+        let version = text("version")?;
+        return Err(format!("version {version} is not {VERSION}"));
+    }
+    let others = texts.iter().filter(|(key, _)| **key != OF_HEADER);
+    if text(OF_HEADER)? != of_header(others.map(|(key, value)| (*key, *value))) {
+        return Err("the checksum of its header is another".to_owned());
+    }
+    let number_of = |key| {
+        let text = text(key)?;
+        text.parse::<usize>()
+            .map_err(|_| format!("{key} is {text:?}, not a number"))
+    };
+    let settings = CacheSettings {
+        classes: number_of("classes")?,
+        k: number_of("k")?,
+        shard_rows: number_of("shard_rows")?,
+        block_rows: number_of("block_rows")?,
+        teacher: text("teacher")?.to_owned(),
+        notes: text("notes")?.to_owned(),
+    };
+    settings.check().map_err(|error| error.to_string())?;
+    let (rows, k) = (number_of("rows")?, settings.k);
+    let first_row = number.checked_mul(settings.shard_rows as u64);
+    let first_row = first_row.filter(|first| first.checked_add(rows as u64).is_some());
+    let first_row = first_row.ok_or("its rows cannot be counted")?;
+    if text("first_row")? != first_row.to_string() {
+        return Err(format!("it is not shard {number}"));
+    }
+    if rows > settings.shard_rows {
+        let full = settings.shard_rows;
+        return Err(format!("{rows} rows in a shard of {full}"));
+    }
+    let found = |name, dtype| {
+        let info = metadata.info(name).ok_or(format!("it has no {name}"))?;
+        if info.dtype != dtype || info.shape != [rows, k] {
+            return Err(format!("{name} must be {dtype:?} of shape [{rows}, {k}]"));
+        }
+        Ok(info.data_offsets)
+    };
+    let (indices, logs) = (found(INDICES, Dtype::U32)?, found(LOGS, Dtype::F16)?);
+    // Offsets without gaps and lengths that go with the shapes are safetensors' to check, and it has.
+    if indices.0 != 0 || logs.0 != indices.1 || logs.1 as u64 != data {
+        let whole = logs.1.max(indices.1);
+        return Err(format!("tensors take {whole} bytes, {data} are there"));
+    }
+    let checksums =
+        checksums(text("block_checksums")?).ok_or("its checksums are not hexadecimal")?;
+    let blocks = rows.div_ceil(settings.block_rows);
+    if checksums.len() != blocks {
+        let given = checksums.len();
+        return Err(format!("{given} checksums for {blocks} blocks"));
+    }
+    Ok(Header {
+        settings,
+        first_row,
+        rows,
+        checksums,
+        start: 0,
+    })
+}
+
+fn checksums(text: &str) -> Option<Vec<u32>> {
+    let (each, rest) = text.as_bytes().as_chunks::<8>();
+    let digits = |digits: &[u8; 8]| {
+        let text = std::str::from_utf8(digits).ok()?;
+        // A sign would be let through.
+        let plain = text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        plain.then(|| u32::from_str_radix(text, 16).ok()).flatten()
+    };
+    rest.is_empty().then(|| each.iter().map(digits).collect())?
+}
+
+impl Header {
+    pub(super) fn blocks(&self) -> usize {
+        self.checksums.len()
+    }
+
+    /// Reads the rows of a block and checks them.
+    pub(super) fn block(&self, file: &mut File, path: &Path, block: usize) -> Result<Rows> {
+        let k = self.settings.k;
+        // Nothing overflows: all of it lies inside a file whose length was compared.
+        let first = block * self.settings.block_rows;
+        let count = self.settings.block_rows.min(self.rows - first);
+        let logs_start = self.start + (self.rows * k * INDEX_BYTES) as u64;
+        let mut part = |start: u64, bytes: usize| {
+            let failed = failed("read", path);
+            let from = start + (first * k * bytes) as u64;
+            let mut part = vec![0; count * k * bytes];
+            file.seek(SeekFrom::Start(from)).map_err(&failed)?;
+            match file.read_exact(&mut part) {
+                Ok(()) => Ok(part),
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    Err(damaged(path, "it has become shorter"))
+                }
+                Err(error) => Err(failed(error)),
+            }
+        };
+        let rows = Rows {
+            indices: part(self.start, INDEX_BYTES)?,
+            logs: part(logs_start, LOG_BYTES)?,
+        };
+        if self.checksums.get(block) == Some(&checksum([&rows.indices, &rows.logs])) {
+            return Ok(rows);
+        }
+        let (from, to) = (self.first_row + first as u64, first + count);
+        let to = self.first_row + to as u64;
+        let why = format!("the checksum of rows {from}..{to} is another");
+        Err(damaged(path, why))
+    }
+}

@@ -1,0 +1,264 @@
+//! All rows of a batch, in parallel.
+
+use super::row::Scratch;
+use super::{Fault, FaultyRow, RowAgainst, Store, collect};
+use crate::kernels::parallel::{CHUNK, map_chunks_mut, map_ranges};
+use crate::kernels::real::{Real, Sealed};
+
+/// From this temperature on f32 rows are computed in f64. The value is about 1/T² while exponentials in
+/// f32 leave an error of 6e-8 in it: times T² that is 6e-5 at T = 32 and everything at 10⁴.
+const WIDE_FROM: f64 = 32.0;
+
+/// Rows of student logits and what they are compared with.
+pub(crate) struct Rows<'a, F, A> {
+    pub(crate) student: &'a [F],
+    pub(crate) classes: usize,
+    /// What a row is compared with.
+    pub(crate) against: A,
+}
+
+impl<'a, F: Real, A: Fn(usize) -> RowAgainst<'a, F> + Sync> Rows<'a, F, A> {
+    fn per_task(&self) -> usize {
+        (CHUNK / self.classes).max(1)
+    }
+
+    fn row(&self, row: usize) -> (&'a [F], RowAgainst<'a, F>) {
+        let student = &self.student[row * self.classes..(row + 1) * self.classes];
+        (student, (self.against)(row))
+    }
+
+    /// The value of every row for which `reads` is true, and 0 for the others, which are not read.
+    pub(crate) fn values(
+        &self,
+        reads: impl Fn(usize) -> bool + Sync,
+    ) -> Result<Vec<f64>, FaultyRow> {
+        let parts = map_ranges(
+            self.student.len() / self.classes,
+            self.per_task(),
+            |range| {
+                let mut scratch = Scratches::default();
+                let mut values = Vec::with_capacity(range.len());
+                for row in range {
+                    values.push(if reads(row) {
+                        let (student, against) = self.row(row);
+                        scratch
+                            .value(student, against)
+                            .map_err(|fault| FaultyRow { row, fault })?
+                    } else {
+                        0.0
+                    });
+                }
+                Ok(values)
+            },
+        );
+        collect(parts)
+    }
+
+    /// The value of every row, and `factors[row]` times its gradient into `gradient`.
+    ///
+    /// Rows for which `reads` is false are not read: their value and gradient are 0. If a row has a
+    /// fault, [`Store::Add`] has left `gradient` alone, [`Store::Write`] need not have.
+    pub(crate) fn gradient(
+        &self,
+        factors: &[F],
+        reads: impl Fn(usize) -> bool + Sync,
+        store: Store,
+        gradient: &mut [F],
+    ) -> Result<Vec<f64>, FaultyRow> {
+        let (rows, classes) = (factors.len(), self.classes);
+        assert_eq!(gradient.len(), self.student.len(), "one gradient a logit");
+        assert_eq!(rows * classes, self.student.len(), "one factor a row");
+        if store == Store::Add {
+            self.check(&reads)?;
+        }
+        let per_task = self.per_task();
+        let parts = map_chunks_mut(gradient, per_task * classes, |task, gradient| {
+            let mut scratch = Scratches::default();
+            let mut values = Vec::with_capacity(per_task);
+            for (row, gradient) in gradient.chunks_exact_mut(classes).enumerate() {
+                let row = task * per_task + row;
+                if !reads(row) {
+                    if store == Store::Write {
+                        gradient.fill(F::zero());
+                    }
+                    values.push(0.0);
+                    continue;
+                }
+                let (student, against) = self.row(row);
+                let value = scratch.gradient(student, against, factors[row], store, gradient);
+                values.push(value.map_err(|fault| FaultyRow { row, fault })?);
+            }
+            Ok(values)
+        });
+        collect(parts)
+    }
+
+    /// Looks for faults without computing a single exponential.
+    fn check(&self, reads: impl Fn(usize) -> bool + Sync) -> Result<(), FaultyRow> {
+        let rows = self.student.len() / self.classes;
+        let parts = map_ranges(rows, self.per_task(), |range| {
+            for row in range.filter(|&row| reads(row)) {
+                let (student, against) = self.row(row);
+                F::check_row(student, against).map_err(|fault| FaultyRow { row, fault })?;
+            }
+            Ok(Vec::<()>::new())
+        });
+        collect(parts).map(|_| ())
+    }
+}
+
+/// What a task needs while it goes through its rows.
+#[derive(Default)]
+struct Scratches<F> {
+    own: Scratch<F>,
+    wide: Wide,
+}
+
+impl<F: Real> Scratches<F> {
+    fn value(&mut self, student: &[F], against: RowAgainst<'_, F>) -> Result<f64, Fault> {
+        if wants_f64(&against) {
+            let (student, against, scratch) = self.wide.widen(student, against);
+            return f64::value_of_row(student, against, scratch);
+        }
+        F::value_of_row(student, against, &mut self.own)
+    }
+
+    fn gradient(
+        &mut self,
+        student: &[F],
+        against: RowAgainst<'_, F>,
+        factor: F,
+        store: Store,
+        gradient: &mut [F],
+    ) -> Result<f64, Fault> {
+        if !wants_f64(&against) {
+            return F::gradient_of_row(student, against, (factor, store, gradient), &mut self.own);
+        }
+        let mut wide = std::mem::take(&mut self.wide.gradient);
+        wide.resize(gradient.len(), 0.0);
+        let (student, against, scratch) = self.wide.widen(student, against);
+        let to = (factor.widen(), Store::Write, &mut wide[..]);
+        let value = f64::gradient_of_row(student, against, to, scratch)?;
+        for (to, &from) in gradient.iter_mut().zip(&wide) {
+            *to = match store {
+                Store::Write => F::narrow(from),
+                Store::Add => *to + F::narrow(from),
+            };
+        }
+        self.wide.gradient = wide;
+        Ok(value)
+    }
+}
+
+/// Whether f32 loses too much; f64 is never widened.
+fn wants_f64<F: Real>(against: &RowAgainst<'_, F>) -> bool {
+    if size_of::<F>() == size_of::<f64>() {
+        return false;
+    }
+    match *against {
+        RowAgainst::Label { .. } | RowAgainst::Squares { .. } => false,
+        // Differences of numbers around 1, one for each class.
+        RowAgainst::Sigmoid { .. } => true,
+        RowAgainst::Logits {
+            inverse_temperature,
+            ..
+        }
+        | RowAgainst::Divergence {
+            inverse_temperature,
+            ..
+        }
+        | RowAgainst::Decoupled {
+            inverse_temperature,
+            ..
+        } => computes_in_f64(inverse_temperature),
+    }
+}
+
+/// Whether rows of a divergence at this temperature are computed in f64 although they are not f64.
+pub(crate) fn computes_in_f64<F: Real>(inverse_temperature: F) -> bool {
+    size_of::<F>() < size_of::<f64>() && inverse_temperature.widen() * WIDE_FROM <= 1.0
+}
+
+/// A row in f64.
+#[derive(Default)]
+struct Wide {
+    student: Vec<f64>,
+    teacher: Vec<f64>,
+    gradient: Vec<f64>,
+    scratch: Scratch<f64>,
+}
+
+impl Wide {
+    fn widen<F: Real>(
+        &mut self,
+        student: &[F],
+        against: RowAgainst<'_, F>,
+    ) -> (&[f64], RowAgainst<'_, f64>, &mut Scratch<f64>) {
+        fn copy<F: Real>(from: &[F], to: &mut Vec<f64>) {
+            to.clear();
+            to.extend(from.iter().map(|&x| x.widen()));
+        }
+        copy(student, &mut self.student);
+        let against = match against {
+            RowAgainst::Label { label, smoothing } => RowAgainst::Label {
+                label,
+                smoothing: smoothing.widen(),
+            },
+            RowAgainst::Squares { teacher } => {
+                copy(teacher, &mut self.teacher);
+                RowAgainst::Squares {
+                    teacher: &self.teacher[..],
+                }
+            }
+            RowAgainst::Logits {
+                teacher,
+                inverse_temperature,
+            } => {
+                copy(teacher, &mut self.teacher);
+                RowAgainst::Logits {
+                    teacher: &self.teacher[..],
+                    inverse_temperature: inverse_temperature.widen(),
+                }
+            }
+            RowAgainst::Divergence {
+                kind,
+                teacher,
+                given,
+                inverse_temperature,
+            } => {
+                copy(teacher, &mut self.teacher);
+                RowAgainst::Divergence {
+                    kind,
+                    teacher: &self.teacher[..],
+                    given,
+                    inverse_temperature: inverse_temperature.widen(),
+                }
+            }
+            RowAgainst::Decoupled {
+                teacher,
+                label,
+                weights,
+                inverse_temperature,
+            } => {
+                copy(teacher, &mut self.teacher);
+                RowAgainst::Decoupled {
+                    teacher: &self.teacher[..],
+                    label,
+                    weights,
+                    inverse_temperature: inverse_temperature.widen(),
+                }
+            }
+            RowAgainst::Sigmoid {
+                teacher,
+                inverse_temperature,
+            } => {
+                copy(teacher, &mut self.teacher);
+                RowAgainst::Sigmoid {
+                    teacher: &self.teacher[..],
+                    inverse_temperature: inverse_temperature.widen(),
+                }
+            }
+        };
+        (&self.student, against, &mut self.scratch)
+    }
+}

@@ -1,0 +1,52 @@
+//! Sums over a row in f64, and its exponentials.
+
+use crate::kernels::real::Real;
+
+/// Sums in flight. Fixed, so that every instruction set adds in the same order.
+pub(in crate::kernels) const LANES: usize = 16;
+/// Logits per block: two blocks of f64 and their sources fit in 32 KiB.
+pub(in crate::kernels) const BLOCK: usize = 512;
+
+/// Adds `term` of every index to sums that take turns by index.
+///
+/// One sum a call: several in one loop do not become vectors, and a block is in the first-level cache.
+#[inline(always)]
+pub(in crate::kernels) fn add<F: Real, const SOURCES: usize>(
+    sums: &mut [f64; LANES],
+    sources: [&[F]; SOURCES],
+    term: impl Fn([F; SOURCES]) -> f64,
+) {
+    let length = sources[0].len();
+    let whole = length - length % LANES;
+    let groups = sources.map(|source| source[..length].as_chunks::<LANES>().0);
+    let mut taking_turns = *sums;
+    for group in 0..whole / LANES {
+        let group = groups.map(|groups| &groups[group]);
+        for (lane, sum) in taking_turns.iter_mut().enumerate() {
+            *sum += term(group.map(|values| values[lane]));
+        }
+    }
+    *sums = taking_turns;
+    for (lane, sum) in sums.iter_mut().enumerate().take(length - whole) {
+        *sum += term(sources.map(|source| source[whole + lane]));
+    }
+}
+
+/// Logits of which the largest is taken off.
+#[derive(Clone, Copy)]
+pub(super) struct Shifted<'a, F> {
+    pub(super) logits: &'a [F],
+    pub(super) most: F,
+}
+
+#[inline(always)]
+pub(in crate::kernels) fn exponentials<F: Real>(
+    logits: &[F],
+    most: F,
+    inverse_temperature: F,
+    to: &mut [F],
+) {
+    for (to, &z) in to.iter_mut().zip(logits) {
+        *to = ((z - most) * inverse_temperature).exponential();
+    }
+}
