@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["float", "shape"],
     &["mask", "schedule"],
     &["prune", "quantize", "distill"],
-    &["report"],
+    &["report", "formats"],
     &["lib", "prelude"],
 ];
 
@@ -82,8 +82,6 @@ fn floor(module: &str) -> usize {
 
 /// The modules that a line names by `crate::...`, also in a group `crate::{a, b}`.
 fn used_modules(line: &str) -> Vec<&str> {
-    let word = |text: &'static str| text;
-    let _ = word;
     let mut used = Vec::new();
     for (at, _) in line.match_indices("crate::") {
         let rest = &line[at + "crate::".len()..];

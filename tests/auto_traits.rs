@@ -11,9 +11,17 @@
 )]
 
 use ndarray::{Array1, Array2};
+use rarefy::distill::sequence::{Lengths, NextTokens};
 use rarefy::distill::{
-    CrossEntropy, Distiller, KlDivergence, LossValue, Output, Reduction, Target, TemperatureFactor,
-    WeightedSum,
+    AlphaDivergence, AttentionKl, AttentionMeasure, AttentionMse, AttentionTransfer, Averaging,
+    CongruenceKernel, CorrelationCongruence, CrossEntropy, DecoupledKl, Dist, Distiller, Ema,
+    Ensemble, Evaluation, Fsp, GradientBuffers, HiddenCosine, HiddenMse, JensenShannon,
+    KlDivergence, LogitMse, LossValue, MiniLm, MiniLmRelations, Mmd, MmdKernel, Output,
+    OutputLayer, OutputLayerGradient, PatientHidden, Pkt, Reduction, RelationKl, RelationalAngle,
+    RelationalDistance, ReverseKlDivergence, ScheduledSum, SigmoidKl, SimilarityPreserving,
+    SkewedKl, SkewedReverseKl, SortedProbability, Standardised, StoredLogits, StreamingBatch,
+    StreamingDistillation, TailBucketDivergence, Target, TeacherForm, TemperatureFactor, TermValue,
+    TopKDivergence, TopKTarget, TotalVariation, Vocabulary, WeightedSum,
 };
 use rarefy::prune::{Amount, Elementwise, Magnitude, Unstructured};
 use rarefy::quantize::QuantizerExt;
@@ -25,6 +33,7 @@ use std::fmt::Debug;
 
 fn value<T: Clone + PartialEq + Debug + Send + Sync + Unpin + 'static>() {}
 fn reference<T: Clone + PartialEq + Debug + Send + Sync>() {}
+fn exclusive<T: PartialEq + Debug + Send + Sync>() {}
 
 #[test]
 fn public_types_are_plain_values() {
@@ -45,8 +54,55 @@ fn public_types_are_plain_values() {
     value::<TemperatureFactor>();
     value::<KlDivergence>();
     value::<CrossEntropy>();
+    value::<TopKTarget<f32>>();
+    value::<TopKDivergence>();
+    value::<TailBucketDivergence>();
+    value::<AttentionKl>();
+    value::<AttentionMeasure>();
+    value::<AttentionMse>();
+    value::<AttentionTransfer>();
+    value::<CongruenceKernel>();
+    value::<CorrelationCongruence>();
+    value::<Dist>();
+    value::<Fsp>();
+    value::<HiddenCosine>();
+    value::<HiddenMse>();
+    value::<MiniLm>();
+    value::<MiniLmRelations>();
+    value::<Mmd>();
+    value::<MmdKernel>();
+    value::<PatientHidden>();
+    value::<Pkt>();
+    value::<RelationKl>();
+    value::<RelationalAngle>();
+    value::<RelationalDistance>();
+    value::<SimilarityPreserving>();
+    value::<AlphaDivergence>();
+    value::<DecoupledKl>();
+    value::<JensenShannon>();
+    value::<ReverseKlDivergence>();
+    value::<SigmoidKl>();
+    value::<SkewedKl>();
+    value::<SkewedReverseKl>();
+    value::<TeacherForm>();
+    value::<TotalVariation>();
+    value::<LogitMse>();
+    value::<Standardised<KlDivergence>>();
     value::<WeightedSum<f32>>();
+    value::<ScheduledSum<f32>>();
+    value::<Evaluation<f32>>();
+    value::<TermValue<f64>>();
+    value::<Averaging>();
+    value::<Ensemble<StoredLogits<f32>>>();
+    value::<StoredLogits<f64>>();
+    value::<Ema>();
+    value::<Lengths>();
+    value::<NextTokens>();
     value::<Distiller<KlDivergence>>();
+    value::<SortedProbability>();
+    value::<StreamingDistillation>();
+    value::<OutputLayerGradient<f32>>();
+    value::<Vocabulary>();
     value::<Constant>();
     value::<schedule::Linear>();
     value::<Cosine>();
@@ -57,7 +113,20 @@ fn public_types_are_plain_values() {
     value::<TensorReport>();
     value::<Drift>();
     reference::<Target<'static, f32>>();
+    reference::<OutputLayer<'static, f32>>();
+    reference::<StreamingBatch<'static, f32>>();
+    exclusive::<GradientBuffers<'static, f32>>();
     reference::<Elementwise<'static, f32>>();
+}
+
+#[cfg(feature = "cache")]
+#[test]
+fn files_can_be_handed_to_other_threads() {
+    use rarefy::formats::{CacheReader, CacheSettings, CacheWriter};
+    fn travels<T: Debug + Send + Sync + Unpin + 'static>() {}
+    value::<CacheSettings>();
+    travels::<CacheReader>();
+    travels::<CacheWriter>();
 }
 
 #[test]
@@ -77,7 +146,8 @@ fn debug_prints_shapes_and_counts_and_not_megabytes() {
     let quantized = quantizer.quantize(&weights).unwrap();
     let output = Output::from(weights.clone());
     let row_weights = Array1::<f32>::ones(500);
-    let target = Target::from(&output).weights(&row_weights);
+    let top_k = TopKTarget::from_logits(&weights, 300).unwrap();
+    let target = Target::from(&output).weights(&row_weights).top_k(&top_k);
     let mut report = Report::new();
     report.add_quantized("w", &weights, &quantized).unwrap();
     let prints = [
@@ -96,7 +166,7 @@ fn debug_prints_shapes_and_counts_and_not_megabytes() {
         ),
     ];
     for print in prints {
-        assert!(print.len() < 700, "{} bytes: {print}", print.len());
+        assert!(print.len() < 700, "{} bytes: {print:.200}", print.len());
     }
     assert!(format!("{mask:?}").contains("100000"));
 }

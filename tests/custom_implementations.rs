@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and casts small numbers of its own"
 )]
 
+use approx::assert_abs_diff_eq;
 use ndarray::{Array1, Array2, Array3, ArrayD, ArrayRef1, ArrayRefD, Axis, array, s};
 use rarefy::distill::{
     CrossEntropy, Distiller, KlDivergence, Loss, LossValue, Output, Student, Target, Teacher,
@@ -275,7 +276,7 @@ fn losses_of_the_users_mix_with_ours() {
         .with("hard", 1.0, CrossEntropy::new())
         .with("off", 0.0, KlDivergence::new(f64::NAN));
     let loss = mix.evaluate(&student, target).unwrap();
-    assert!((loss.value - (10.0 + 2.0_f64.ln())).abs() < 1e-12);
+    assert_abs_diff_eq!(loss.value, 10.0 + 2.0_f64.ln(), epsilon = 1e-12);
     assert_eq!(loss.grad.logits, array![[-2.0 - 0.5, 0.5]]);
     assert_eq!(loss.grad.features["x"], array![6.0].into_dyn());
     assert_eq!(

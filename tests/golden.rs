@@ -107,8 +107,9 @@ fn pruning_masks_as_torch_does() {
     }
 }
 
-/// How far we may be from torch, relative to the largest number at hand: both round in F, torch's sums
-/// and exponentials in f32 more often than ours.
+/// How far we may be from torch, relative to the largest number at hand: both round in F, torch more
+/// often than we do. A loss of 0.0126 in f32 is a difference of log-probabilities that are rounded
+/// near 1, so torch's is off by 7e-8 there (ours by 4e-9): hence the least size of 0.1 below.
 fn tolerance<F: Float>() -> f64 {
     if size_of::<F>() == 4 { 3e-6 } else { 1e-13 }
 }
@@ -116,7 +117,7 @@ fn tolerance<F: Float>() -> f64 {
 fn assert_close<F: Float>(ours: impl IntoIterator<Item = F>, theirs: &[F], what: &str) {
     let wide = |x: F| x.to_f64().unwrap();
     let largest = theirs.iter().map(|&x| wide(x).abs()).fold(0.0, f64::max);
-    let bound = tolerance::<F>() * largest.max(1e-2);
+    let bound = tolerance::<F>() * largest.max(0.1);
     for (index, (ours, &theirs)) in ours.into_iter().zip(theirs).enumerate() {
         let error = (wide(ours) - wide(theirs)).abs();
         assert!(error <= bound, "{what} at {index}: {ours}, torch {theirs}");

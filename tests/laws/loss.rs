@@ -1,10 +1,14 @@
 //! Laws of losses.
 
 use crate::inputs::{generator, logits, same_in_every_pool};
+use approx::assert_relative_eq;
 use ndarray::{Array1, Array2, Axis};
 use ndarray_rand::rand::Rng;
 use rarefy::distill::{
-    CrossEntropy, KlDivergence, Loss, Output, Reduction, Target, TemperatureFactor, WeightedSum,
+    AlphaDivergence, CrossEntropy, DecoupledKl, JensenShannon, KlDivergence, LogitMse, Loss,
+    Output, Reduction, ReverseKlDivergence, ScheduledSum, SigmoidKl, SkewedKl, SkewedReverseKl,
+    SortedProbability, Standardised, TailBucketDivergence, Target, TeacherForm, TemperatureFactor,
+    TopKDivergence, TopKTarget, TotalVariation, WeightedSum,
 };
 use rarefy::{Error, Float};
 
@@ -41,10 +45,74 @@ fn all<F: Float>() -> Vec<Entry<F>> {
             Box::new(KlDivergence::new(2.0).reduction(Reduction::DividedBy(7.0))),
             true,
         ),
+        ("reverse", Box::new(ReverseKlDivergence::new(1.0)), true),
+        (
+            "reverse at 3",
+            Box::new(ReverseKlDivergence::new(3.0)),
+            true,
+        ),
+        ("jsd", Box::new(JensenShannon::new(1.0)), true),
+        ("jsd 0.1", Box::new(JensenShannon::new(2.0).beta(0.1)), true),
+        ("jsd 1", Box::new(JensenShannon::new(2.0).beta(1.0)), true),
+        ("skewed", Box::new(SkewedKl::new(1.0)), true),
+        ("skewed 1", Box::new(SkewedKl::new(1.0).lambda(1.0)), true),
+        (
+            "skewed reverse",
+            Box::new(SkewedReverseKl::new(2.0).lambda(0.4)),
+            true,
+        ),
+        ("total variation", Box::new(TotalVariation::new(1.0)), true),
+        ("alpha", Box::new(AlphaDivergence::new(1.0)), true),
+        (
+            "alpha 0.9",
+            Box::new(AlphaDivergence::new(2.0).alpha(0.9)),
+            true,
+        ),
+        ("decoupled", Box::new(DecoupledKl::new(4.0)), false),
+        ("sigmoid", Box::new(SigmoidKl::new(2.0)), true),
+        ("logit mse", Box::new(LogitMse::new()), true),
+        (
+            "standardised",
+            Box::new(Standardised::new(KlDivergence::new(2.0))),
+            true,
+        ),
+        ("kl at 50", Box::new(KlDivergence::new(50.0)), true),
+        (
+            "sorted probability",
+            Box::new(SortedProbability::new(1.0)),
+            true,
+        ),
+        (
+            "sorted probability at 3, elements",
+            Box::new(SortedProbability::new(3.0).reduction(Reduction::MeanOverElements)),
+            true,
+        ),
         ("cross-entropy", Box::new(CrossEntropy::new()), false),
+        (
+            "smoothed",
+            Box::new(CrossEntropy::new().label_smoothing(0.1)),
+            false,
+        ),
         (
             "cross-entropy sum",
             Box::new(CrossEntropy::new().reduction(Reduction::Sum)),
+            false,
+        ),
+        ("top-k", Box::new(TopKDivergence::new(1.0)), false),
+        (
+            "top-k at 3, weights",
+            Box::new(TopKDivergence::new(3.0).reduction(Reduction::MeanOverWeights)),
+            false,
+        ),
+        (
+            "top-k at 0.5, no T²",
+            Box::new(TopKDivergence::new(0.5).temperature_factor(one)),
+            false,
+        ),
+        ("tail bucket", Box::new(TailBucketDivergence::new()), false),
+        (
+            "tail bucket elements",
+            Box::new(TailBucketDivergence::new().reduction(Reduction::MeanOverElements)),
             false,
         ),
         (
@@ -56,22 +124,50 @@ fn all<F: Float>() -> Vec<Entry<F>> {
             ),
             false,
         ),
+        (
+            "scheduled mix at step 3",
+            Box::new(
+                ScheduledSum::new()
+                    .with_changing(
+                        "soft",
+                        |step: u64| 0.2 * step as f64,
+                        |step| KlDivergence::new(step as f64),
+                    )
+                    .with_rest("hard", CrossEntropy::new())
+                    .at(3)
+                    .unwrap(),
+            ),
+            false,
+        ),
     ]
+}
+
+/// Whether only differences of logits count.
+fn over_softmax(name: &str) -> bool {
+    !["sigmoid", "logit mse"].contains(&name)
 }
 
 struct Batch<F> {
     student: Output<F>,
     teacher: Output<F>,
     labels: Vec<usize>,
+    top_k: TopKTarget<F>,
     weights: Array1<F>,
+}
+
+fn likeliest<F: Float>(teacher: &Array2<F>) -> TopKTarget<F> {
+    let classes = teacher.ncols();
+    TopKTarget::from_logits(teacher, (classes / 20).max(3).min(classes)).unwrap()
 }
 
 impl<F: Float> Batch<F> {
     fn new(rows: usize, classes: usize, spread: f64) -> Self {
         let mut random = generator((rows * 1000 + classes) as u64);
+        let teacher = logits(rows, classes, 2, spread);
         Self {
             student: Output::from(logits(rows, classes, 1, spread)),
-            teacher: Output::from(logits(rows, classes, 2, spread)),
+            top_k: likeliest(&teacher),
+            teacher: Output::from(teacher),
             labels: (0..rows).map(|_| random.random_range(0..classes)).collect(),
             weights: Array1::from_shape_simple_fn(rows, || F::cast(random.random_range(0.0..2.0))),
         }
@@ -80,6 +176,7 @@ impl<F: Float> Batch<F> {
     fn target(&self) -> Target<'_, F> {
         Target::from(&self.teacher)
             .labels(&self.labels)
+            .top_k(&self.top_k)
             .weights(&self.weights)
     }
 
@@ -145,7 +242,7 @@ fn check<F: Float>(tolerance: f64) {
             );
             for row in gradient.rows() {
                 assert!(
-                    close(row.sum(), F::zero()),
+                    !over_softmax(name) || close(row.sum(), F::zero()),
                     "a row's gradient sums to 0, {at}"
                 );
             }
@@ -157,13 +254,19 @@ fn check<F: Float>(tolerance: f64) {
             };
             moved.student.logits.mapv_inplace(|z| z + F::cast(3.5));
             moved.teacher.logits.mapv_inplace(|z| z - F::cast(1.25));
-            assert!(close(moved.value(&*loss), value), "shift, {at}");
+            let invariant = over_softmax(name);
+            assert!(
+                !invariant || close(moved.value(&*loss), value),
+                "shift, {at}"
+            );
 
             // The order of the rows changes nothing but the order of the gradient's rows.
             let order: Vec<usize> = (0..rows).rev().collect();
+            let teacher = batch.teacher.logits.select(Axis(0), &order);
             let permuted = Batch {
                 student: Output::from(batch.student.logits.select(Axis(0), &order)),
-                teacher: Output::from(batch.teacher.logits.select(Axis(0), &order)),
+                top_k: likeliest(&teacher),
+                teacher: Output::from(teacher),
                 labels: order.iter().map(|&row| batch.labels[row]).collect(),
                 weights: batch.weights.select(Axis(0), &order),
             };
@@ -208,9 +311,15 @@ fn check<F: Float>(tolerance: f64) {
 
             if zero_at_equality {
                 let target = Target::from(&batch.student).weights(&batch.weights);
+                let target = target.labels(&batch.labels);
                 let same = loss.evaluate(&batch.student, target).unwrap();
                 assert_eq!(same.value, F::zero(), "{at}");
-                assert!(same.grad.logits.iter().all(|&g| g == F::zero()), "{at}");
+                let still = |&g: &F| g.to_f64().unwrap().abs() <= tolerance * 0.1;
+                assert!(
+                    same.grad.logits.iter().all(still),
+                    "{at}: {:?}",
+                    same.grad.logits
+                );
             }
         }
         // Logits of ten thousand are no reason for a NaN.
@@ -271,7 +380,9 @@ fn weights_of_one_are_no_weights() {
     for (name, loss, _) in all::<f32>() {
         let batch = Batch::<f32>::new(7, 5, 4.0);
         let ones = Array1::ones(7);
-        let plain = Target::from(&batch.teacher).labels(&batch.labels);
+        let plain = Target::from(&batch.teacher)
+            .labels(&batch.labels)
+            .top_k(&batch.top_k);
         let with = loss.evaluate(&batch.student, plain.weights(&ones)).unwrap();
         assert_eq!(
             loss.evaluate(&batch.student, plain).unwrap(),
@@ -319,5 +430,164 @@ fn a_high_temperature_is_a_squared_distance() {
     let centred = |z: &Array2<f64>| z - z.mean().unwrap();
     let difference = centred(&batch.teacher.logits) - centred(&batch.student.logits);
     let right = difference.mapv(|d| d * d).sum() / 40.0;
-    assert!((value.unwrap() / right - 1.0).abs() < 1e-3);
+    assert_relative_eq!(value.unwrap(), right, max_relative = 1e-3);
+}
+
+type Boxed = Box<dyn Loss<f64>>;
+
+#[test]
+fn probabilities_and_their_logarithms_are_targets_too() {
+    let batch = Batch::<f64>::new(5, 7, 6.0);
+    let softmax = |z: &Array2<f64>| {
+        let e = z.mapv(f64::exp);
+        let total = e.sum_axis(Axis(1)).insert_axis(Axis(1));
+        e / total
+    };
+    let p = softmax(&batch.teacher.logits);
+    let (logs, p) = (Output::from(p.mapv(f64::ln)), Output::from(p));
+    for (form, teacher) in [
+        (TeacherForm::LogProbabilities, &logs),
+        (TeacherForm::Probabilities, &p),
+    ] {
+        let losses: [(Boxed, Boxed); 3] = [
+            (
+                Box::new(KlDivergence::new(1.0)),
+                Box::new(KlDivergence::new(1.0).teacher_form(form)),
+            ),
+            (
+                Box::new(ReverseKlDivergence::new(1.0)),
+                Box::new(ReverseKlDivergence::new(1.0).teacher_form(form)),
+            ),
+            (
+                Box::new(JensenShannon::new(1.0)),
+                Box::new(JensenShannon::new(1.0).teacher_form(form)),
+            ),
+        ];
+        for (from_logits, loss) in losses {
+            let right = from_logits
+                .evaluate(&batch.student, batch.target())
+                .unwrap();
+            let target = batch.target().teacher(teacher);
+            let ours = loss.evaluate(&batch.student, target).unwrap();
+            assert_relative_eq!(ours.value, right.value, max_relative = 1e-12);
+            let apart = &ours.grad.logits - &right.grad.logits;
+            assert!(apart.iter().all(|g| g.abs() < 1e-13), "{loss:?}");
+        }
+    }
+    // As PyTorch has it, numbers that do not sum to one are taken as they are: q · Σp − p.
+    let doubled = Output::from(&p.logits * 2.0);
+    let loss = KlDivergence::new(1.0).teacher_form(TeacherForm::Probabilities);
+    let grad = loss
+        .evaluate(&batch.student, Target::from(&doubled))
+        .unwrap()
+        .grad;
+    let right = (softmax(&batch.student.logits) * 2.0 - &doubled.logits) / 5.0;
+    assert!((grad.logits - right).iter().all(|g| g.abs() < 1e-12));
+}
+
+#[test]
+fn the_ends_of_a_family_are_its_members_to_the_bit() {
+    let batch = Batch::<f32>::new(9, 70, 8.0);
+    let of = |loss: &dyn Loss<f32>| loss.evaluate(&batch.student, batch.target()).unwrap();
+    let forward = of(&KlDivergence::new(2.0));
+    let reverse = of(&ReverseKlDivergence::new(2.0));
+    assert_eq!(of(&JensenShannon::new(2.0).beta(0.0)), forward);
+    assert_eq!(of(&JensenShannon::new(2.0).beta(1.0)), reverse);
+    assert_eq!(of(&AlphaDivergence::new(2.0).alpha(1.0)), forward);
+    assert_eq!(of(&AlphaDivergence::new(2.0).alpha(0.0)), reverse);
+    assert_eq!(of(&SkewedKl::new(2.0).lambda(0.0)), forward);
+    assert_eq!(of(&SkewedReverseKl::new(2.0).lambda(0.0)), reverse);
+    // Symmetric in the middle.
+    let swapped = Output::clone(&batch.teacher);
+    let target = Target::from(&batch.student).weights(&batch.weights);
+    let there = JensenShannon::new(1.0).value(&swapped, target).unwrap();
+    let here = batch.value(&JensenShannon::new(1.0));
+    assert_relative_eq!(there, here, max_relative = 1e-5);
+}
+
+#[test]
+fn a_masked_row_is_as_if_it_were_not_there() {
+    let whole = Batch::<f64>::new(6, 5, 4.0);
+    let kept = [0_usize, 2, 3];
+    let mask: Vec<bool> = (0..6).map(|row| kept.contains(&row)).collect();
+    let labels: Vec<usize> = kept.iter().map(|&row| whole.labels[row]).collect();
+    let student = Output::from(whole.student.logits.select(Axis(0), &kept));
+    let teacher = Output::from(whole.teacher.logits.select(Axis(0), &kept));
+    let weights = whole.weights.select(Axis(0), &kept);
+    let top_k = likeliest(&teacher.logits);
+    let alone = Target::from(&teacher)
+        .labels(&labels)
+        .weights(&weights)
+        .top_k(&top_k);
+    for (name, loss, _) in all::<f64>() {
+        let right = loss.evaluate(&student, alone).unwrap();
+        let mut broken = whole.student.clone();
+        broken.logits.row_mut(1).fill(f64::NAN);
+        let ours = loss.evaluate(&broken, whole.target().mask(&mask)).unwrap();
+        assert_eq!(ours.value, right.value, "{name}");
+        let grad = ours.grad.logits;
+        assert_eq!(grad.select(Axis(0), &kept), right.grad.logits, "{name}");
+        assert!(grad.row(1).iter().all(|&g| g == 0.0), "{name}");
+    }
+    // A label to ignore does the same, and need not be a class.
+    let mut labels = whole.labels.clone();
+    for row in [1, 4, 5] {
+        labels[row] = 100;
+    }
+    let hard = CrossEntropy::new().ignore_index(100);
+    let ours = hard
+        .value(&whole.student, whole.target().labels(&labels))
+        .unwrap();
+    assert_eq!(ours, CrossEntropy::new().value(&student, alone).unwrap());
+}
+
+#[test]
+fn a_temperature_for_each_row_is_that_of_its_row() {
+    let batch = Batch::<f64>::new(3, 5, 4.0);
+    let temperatures = Array1::from(vec![1.0, 2.0, 5.0]);
+    let target = Target::from(&batch.teacher);
+    let sum = KlDivergence::new(9.0).reduction(Reduction::Sum);
+    let ours = sum
+        .evaluate(&batch.student, target.temperatures(&temperatures))
+        .unwrap();
+    let mut value = 0.0;
+    for (row, &t) in temperatures.iter().enumerate() {
+        let of = |output: &Output<f64>| Output::from(output.logits.select(Axis(0), &[row]));
+        let (s, t_logits) = (of(&batch.student), of(&batch.teacher));
+        let alone = KlDivergence::new(t)
+            .evaluate(&s, Target::from(&t_logits))
+            .unwrap();
+        value += alone.value;
+        assert_eq!(ours.grad.logits.row(row), alone.grad.logits.row(0));
+    }
+    assert_relative_eq!(ours.value, value, max_relative = 1e-14);
+}
+
+#[test]
+fn writing_into_a_buffer_is_evaluating() {
+    for (name, loss, _) in all::<f32>() {
+        let batch = Batch::<f32>::new(5, 33, 6.0);
+        let right = loss.evaluate(&batch.student, batch.target()).unwrap();
+        let mut grad = Output::from(Array2::from_elem((5, 33), f32::NAN));
+        let value = loss
+            .evaluate_into(&batch.student, batch.target(), &mut grad)
+            .unwrap();
+        assert_eq!((value, grad), (right.value, right.grad), "{name}");
+    }
+}
+
+#[test]
+fn high_temperatures_keep_their_digits_in_f32() {
+    let batch = Batch::<f32>::new(4, 1000, 4.0);
+    let wide = |z: &Output<f32>| Output::from(z.logits.mapv(f64::from));
+    let (student, teacher) = (wide(&batch.student), wide(&batch.teacher));
+    for temperature in [1.0, 4.0, 31.0, 33.0, 1e3, 1e5] {
+        let loss = KlDivergence::new(temperature);
+        let ours = loss
+            .value(&batch.student, Target::from(&batch.teacher))
+            .unwrap();
+        let right = loss.value(&student, Target::from(&teacher)).unwrap();
+        // Where f32 is left for f64 its error has grown to this.
+        assert_relative_eq!(f64::from(ours), right, max_relative = 5e-6);
+    }
 }

@@ -1,5 +1,6 @@
 //! Laws of schedules.
 
+use approx::assert_abs_diff_eq;
 use rarefy::Error;
 use rarefy::schedule::{Constant, Cosine, Exponential, Linear, MultiStep, Polynomial, Schedule};
 
@@ -66,7 +67,7 @@ fn ramps_follow_their_formulas() {
         let (_, ramp) = RAMPS.iter().find(|(other, _)| *other == name).unwrap();
         ramp(2.0, 10.0).at(20)
     };
-    let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a}, not {b}");
+    let close = |a: f64, b: f64| assert_abs_diff_eq!(a, b, epsilon = 1e-12);
     close(at_a_quarter("linear"), 4.0);
     close(
         at_a_quarter("cosine"),

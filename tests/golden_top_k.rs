@@ -1,0 +1,80 @@
+//! Compares with what the real PyTorch gave: `tests/golden/top_k.json`, made by the script beside it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::missing_assert_message,
+    reason = "a test fails by panicking, and prints what it compared with"
+)]
+
+use ndarray::{Array2, s};
+use rarefy::Float;
+use rarefy::distill::{Loss, Output, TailBucketDivergence, Target, TopKDivergence, TopKTarget};
+use serde_json::Value;
+
+fn floats(value: &Value) -> Vec<f64> {
+    let bits = value.as_array().unwrap().iter();
+    bits.map(|bits| f64::from_bits(bits.as_u64().unwrap()))
+        .collect()
+}
+
+fn size(value: &Value) -> usize {
+    usize::try_from(value.as_u64().unwrap()).unwrap()
+}
+
+fn check<F: Float>(tolerance: f64) {
+    let path = format!("{}/tests/golden/top_k.json", env!("CARGO_MANIFEST_DIR"));
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    println!("made by {}", json["made_by"]);
+    for case in json["cases"].as_array().unwrap() {
+        let shape = (size(&case["shape"][0]), size(&case["shape"][1]));
+        let k = size(&case["k"]);
+        let array = |name: &str| {
+            let values = floats(&case[name]).into_iter().map(F::cast);
+            Array2::from_shape_vec(shape, values.collect()).unwrap()
+        };
+        let student = Output::from(array("student"));
+        let target = TopKTarget::from_logits(&array("teacher"), k).unwrap();
+        let indices: Vec<usize> = case["indices"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(size)
+            .collect();
+        let ours = target.indices().iter().map(|&index| index as usize);
+        assert_eq!(ours.collect::<Vec<_>>(), indices);
+        let close = |ours: F, right: f64| {
+            let error = (ours.to_f64().unwrap() - right).abs();
+            assert!(error <= tolerance * (1.0 + right.abs()), "{ours} {right}");
+        };
+        for (&ours, right) in target.log_probabilities().iter().zip(floats(&case["logs"])) {
+            close(ours, right);
+        }
+        for golden in case["losses"].as_array().unwrap() {
+            let loss: Box<dyn Loss<F>> = match golden["temperature"].as_f64() {
+                Some(temperature) => Box::new(TopKDivergence::new(temperature)),
+                None => Box::new(TailBucketDivergence::new()),
+            };
+            let loss = loss
+                .evaluate(&student, Target::new().top_k(&target))
+                .unwrap();
+            close(loss.value, floats(&golden["value"])[0]);
+            let right = floats(&golden["grad"]);
+            let columns = right.len() / shape.0;
+            let ours = loss.grad.logits.slice(s![.., ..columns]).to_owned();
+            ours.iter()
+                .zip(right)
+                .for_each(|(&ours, right)| close(ours, right));
+        }
+    }
+}
+
+#[test]
+fn f32_agrees_with_torch() {
+    check::<f32>(2e-6);
+}
+
+#[test]
+fn f64_agrees_with_torch() {
+    check::<f64>(1e-12);
+}

@@ -1,0 +1,99 @@
+//! How much memory a streaming loss really holds, by an allocator that counts.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_assert_message,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and casts small numbers of its own"
+)]
+#![expect(
+    unsafe_code,
+    reason = "an allocator cannot be written without; nothing else of the crate's uses this one"
+)]
+
+use ndarray::Array2;
+use rarefy::distill::{GradientBuffers, OutputLayer, StreamingBatch, StreamingDistillation};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The system's allocator, and how many bytes are out now and were at the most.
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to `System` with the very arguments that came in, so that its promises hold
+// here as well; counting touches nothing that is allocated.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
+        MOST.fetch_max(now, Relaxed);
+        // SAFETY: the caller of this method promises what `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as above; `place` came from `System`.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What the standard library, rayon and small lists may take beside what the budget counts.
+const SLACK: usize = 256 << 10;
+
+// One test: another beside it would be counted too.
+#[test]
+fn what_is_held_fits_the_budget_and_not_all_logits() {
+    let (tokens, classes, width) = (700, 3000, 24);
+    let number = |(i, j): (usize, usize)| ((i * 37 + j * 101) % 61) as f32 / 30.0 - 1.0;
+    let hidden = Array2::from_shape_fn((tokens, width), number);
+    let projection = Array2::from_shape_fn((classes, width), number);
+    let taught = Array2::from_shape_fn((tokens, 2 * width), number);
+    let teacher_projection = Array2::from_shape_fn((classes, 2 * width), number);
+    let labels: Vec<usize> = (0..tokens).collect();
+    let batch = StreamingBatch::new(OutputLayer::new(&hidden, &projection))
+        .teacher(OutputLayer::new(&taught, &teacher_projection))
+        .labels(&labels);
+    let mut grads = (
+        Array2::zeros(hidden.raw_dim()),
+        Array2::zeros(projection.raw_dim()),
+    );
+    let all_logits = tokens * classes * size_of::<f32>();
+    for threads in [1, 2, 16] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        for (budget, term_weights) in [
+            (1 << 20, (1.0, 0.0)),
+            (2 << 20, (0.5, 0.5)),
+            (4 << 20, (0.5, 0.5)),
+            (6 << 20, (0.0, 1.0)),
+        ] {
+            let loss = StreamingDistillation::new(2.0)
+                .term_weights(term_weights.0, term_weights.1)
+                .memory_budget(budget);
+            let mut run = || {
+                pool.install(|| {
+                    let buffers = GradientBuffers::new()
+                        .hidden(&mut grads.0)
+                        .projection(&mut grads.1);
+                    loss.evaluate_into(batch, buffers).unwrap()
+                })
+            };
+            // Threads make what they keep for good the first time that they have work.
+            run();
+            let before = NOW.load(Relaxed);
+            MOST.store(before, Relaxed);
+            run();
+            let held = MOST.load(Relaxed) - before;
+            let at = format!("{held} of {budget} bytes, {threads} threads");
+            assert!(held <= budget + SLACK, "{at}");
+            assert!(held >= budget / 8 && held < all_logits, "{at}");
+        }
+    }
+}
