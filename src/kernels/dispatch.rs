@@ -11,6 +11,8 @@
               runs on SSE2 alone"
 )]
 
+use super::arithmetic::{Baseline, Fused, Kernel};
+
 /// An instruction set that kernels are compiled for, from the least to the most able.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
@@ -87,6 +89,30 @@ pub(crate) fn vectorize<R>(kernel: impl FnOnce() -> R) -> R {
     }
 }
 
+/// Runs `kernel` compiled for the best instruction set of this machine, with the arithmetic it has.
+#[inline]
+pub(super) fn vectorize_arithmetic<K: Kernel>(kernel: K) -> K::Output {
+    match Level::current() {
+        Level::Baseline => kernel.run::<Baseline>(),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as in `vectorize`; FMA is among what both levels are detected by.
+        Level::Avx2 => unsafe {
+            avx2(
+                #[inline(always)]
+                || kernel.run::<Fused>(),
+            )
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx512 => unsafe {
+            avx512(
+                #[inline(always)]
+                || kernel.run::<Fused>(),
+            )
+        },
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 fn avx2<R>(kernel: impl FnOnce() -> R) -> R {
@@ -105,33 +131,21 @@ fn avx512<R>(kernel: impl FnOnce() -> R) -> R {
 #[cfg(test)]
 pub(crate) mod forced {
     use super::Level;
+    use std::cell::Cell;
     use std::io::Write;
-    use std::sync::atomic::{AtomicU8, Ordering};
-    use std::sync::{Mutex, PoisonError};
 
-    const FREE: u8 = u8::MAX;
-    static FORCED: AtomicU8 = AtomicU8::new(FREE);
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-    pub(super) fn level() -> Option<Level> {
-        let forced = FORCED.load(Ordering::Relaxed);
-        Level::ALL.get(usize::from(forced)).copied()
+    thread_local! {
+        static FORCED: Cell<Option<Level>> = const { Cell::new(None) };
     }
 
-    /// Calls `test` once per level, with every kernel of the process forced to that level.
-    ///
-    /// Tests that use it wait for one another; a test that does not may run at any level meanwhile,
-    /// which is fine since all levels must agree.
-    pub(crate) fn at_every_level(test: impl Fn(Level)) {
-        struct Release;
-        impl Drop for Release {
-            fn drop(&mut self) {
-                FORCED.store(FREE, Ordering::Relaxed);
-            }
-        }
-        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let _release = Release;
-        for (number, &level) in Level::ALL.iter().enumerate() {
+    pub(super) fn level() -> Option<Level> {
+        FORCED.get()
+    }
+
+    /// Calls `test` once per level, in a pool of its own all of whose threads are forced to that level:
+    /// levels need not agree to the bit, so other tests of the process must not see it.
+    pub(crate) fn at_every_level(test: impl Fn(Level) + Sync) {
+        for &level in Level::ALL {
             if level > Level::detected() {
                 // Written past the test harness, which swallows what a passing test prints: .ci/run
                 // counts these lines.
@@ -139,8 +153,12 @@ pub(crate) mod forced {
                 let _ = std::io::stderr().write_all(missing.as_bytes());
                 continue;
             }
-            FORCED.store(u8::try_from(number).unwrap_or(FREE), Ordering::Relaxed);
-            test(level);
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(2)
+                .start_handler(move |_| FORCED.set(Some(level)))
+                .build()
+                .expect("a pool of two threads");
+            pool.install(|| test(level));
         }
     }
 }
@@ -152,6 +170,7 @@ mod tests {
     #[test]
     fn every_level_runs_the_kernel() {
         forced::at_every_level(|level| {
+            assert_eq!(Level::current(), level);
             let sum = vectorize(
                 #[inline(always)]
                 || (0..100_u32).sum::<u32>(),

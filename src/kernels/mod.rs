@@ -9,11 +9,13 @@
 //! * [`parallel`] cuts work into chunks whose length never depends on the number of threads and
 //!   puts results together in order, so that one thread and sixteen give the same bits. That is
 //!   the only `rayon` of the crate, and it runs in the caller's pool.
-//! * No fused multiply-add and a fixed number of lanes in every float sum, so that instruction sets
-//!   agree to the bit as well.
+//! * A fixed number of lanes in every float sum, and no fused multiply-add, so that instruction sets
+//!   agree to the bit as well. [`arithmetic`] has the exception and says which machines still agree:
+//!   the exponentials of losses.
 //! * Each kernel is tested against a slow twin that is right at a glance, at every instruction set
 //!   that the machine has.
 
+mod arithmetic;
 pub(crate) mod array;
 pub(crate) mod best_class;
 pub(crate) mod bits;
@@ -24,6 +26,7 @@ pub(crate) mod extremes;
 pub(crate) mod fidelity;
 pub(crate) mod finite;
 mod log;
+mod memory;
 pub(crate) mod mixture;
 pub(crate) mod pack;
 pub(crate) mod parallel;

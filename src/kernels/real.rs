@@ -3,6 +3,7 @@
 //! [`Sealed`] is public because [`Float`](crate::Float) builds on it, and cannot be named outside
 //! because the module is private: that is what seals `Float`.
 
+use super::arithmetic::Arithmetic;
 use super::divergence::{self, Fault, RowAgainst, Scratch, Store};
 use super::{exp, log};
 use std::fmt::Debug;
@@ -58,6 +59,12 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn exponential_of(value: Self) -> Self;
     #[doc(hidden)]
+    fn softening_of(inverse_temperature: f64) -> Self;
+    #[doc(hidden)]
+    fn hardened_of(softening: Self) -> f64;
+    #[doc(hidden)]
+    fn softened_of<A: Arithmetic>(difference: Self, softening: Self) -> Self;
+    #[doc(hidden)]
     fn logarithm_of(value: Self) -> Self;
     #[doc(hidden)]
     fn logarithm_1p_of(value: Self) -> Self;
@@ -94,6 +101,24 @@ pub(crate) trait Real: Sealed {
     #[inline(always)]
     fn exponential(self) -> Self {
         Self::exponential_of(self)
+    }
+
+    /// What a difference of logits is multiplied by before [`softened`](Self::softened), from 1/T.
+    #[inline(always)]
+    fn softening(inverse_temperature: f64) -> Self {
+        Self::softening_of(inverse_temperature)
+    }
+
+    /// The 1/T that a factor made by [`softening`](Self::softening) stands for after its rounding.
+    #[inline(always)]
+    fn hardened(self) -> f64 {
+        Self::hardened_of(self)
+    }
+
+    /// exp(this/T) for this ≤ 0, within the error that `exp` states.
+    #[inline(always)]
+    fn softened<A: Arithmetic>(self, softening: Self) -> Self {
+        Self::softened_of::<A>(self, softening)
     }
 
     /// The natural logarithm, within the error that `log` states.
@@ -159,8 +184,46 @@ macro_rules! bits {
 bits!(u32);
 bits!(u64);
 
+/// The exponentials of a softmax: in f32 a shorter polynomial, in f64 the only one there is.
+macro_rules! softened {
+    (powers_of_two, $exp:path) => {
+        #[inline(always)]
+        fn softening_of(inverse_temperature: f64) -> Self {
+            exp::softening_f32(inverse_temperature)
+        }
+
+        #[inline(always)]
+        fn hardened_of(softening: Self) -> f64 {
+            exp::hardened_f32(softening)
+        }
+
+        #[inline(always)]
+        fn softened_of<A: Arithmetic>(difference: Self, softening: Self) -> Self {
+            exp::softened_f32::<A>(difference, softening)
+        }
+    };
+    (as_it_is, $exp:path) => {
+        #[inline(always)]
+        fn softening_of(inverse_temperature: f64) -> Self {
+            inverse_temperature
+        }
+
+        #[inline(always)]
+        fn hardened_of(softening: Self) -> f64 {
+            softening
+        }
+
+        #[inline(always)]
+        fn softened_of<A: Arithmetic>(difference: Self, softening: Self) -> Self {
+            $exp(difference * softening)
+        }
+    };
+}
+
 macro_rules! real {
-    ($float:ty, $bits:ty, $signed:ty, $magic:expr, $exp:path, $ln:path, $ln_1p:path) => {
+    (
+        $float:ty, $bits:ty, $signed:ty, $magic:expr, $exp:path, $softened:tt, $ln:path, $ln_1p:path
+    ) => {
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_possible_wrap,
@@ -248,6 +311,8 @@ macro_rules! real {
                 $exp(value)
             }
 
+            softened!($softened, $exp);
+
             #[inline(always)]
             fn logarithm_of(value: Self) -> Self {
                 $ln(value)
@@ -267,6 +332,7 @@ real!(
     i32,
     12_582_912.0,
     exp::exp_f32,
+    powers_of_two,
     log::ln_f32,
     log::ln_1p_f32
 );
@@ -276,6 +342,7 @@ real!(
     i64,
     6_755_399_441_055_744.0,
     exp::exp_f64,
+    as_it_is,
     log::ln_f64,
     log::ln_1p_f64
 );

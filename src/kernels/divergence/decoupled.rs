@@ -9,7 +9,9 @@
 //! a = z_y/T − ln Σ_{c≠y} exp(z_c/T), the first part is the KL of two logistic probabilities of a, so
 //! nothing is lost where the teacher is nearly sure.
 
-use super::row::{Keep, Outcome, Scratch, forward};
+use super::forward::{Keep, forward};
+use super::row::{Outcome, Scratch};
+use super::softmax::range;
 use super::{Fault, RowAgainst, Side, Store};
 use crate::kernels::real::Real;
 
@@ -48,11 +50,11 @@ pub(super) fn row<F: Real>(
     let [mut s, mut t] = std::mem::take(&mut scratch.others);
     without(student, label, &mut s);
     without(teacher, label, &mut t);
-    let others = forward(&s, &t, inverse_temperature, scratch, Keep::Both);
+    let others = forward(&s, &t, inverse_temperature, scratch, Keep::Exponentials);
     scratch.others = [s, t];
     let others = others.map_err(|fault| with_label(fault, label))?;
 
-    let inverse = inverse_temperature.widen();
+    let inverse = F::softening(inverse_temperature.widen()).hardened();
     let lead = |z: F, most: f64, total: f64| (z.widen() - most) * inverse - total.ln();
     let [most_s, most_t] = others.largest;
     let a = lead(student[label], most_s, others.student_total);
@@ -73,18 +75,22 @@ pub(super) fn row<F: Real>(
         }
         let factor = factor.widen();
         let ahead = factor * on_label * (q - p);
-        let on_student = F::narrow((factor * on_others - ahead) / others.student_total);
-        let on_teacher = F::narrow(factor * on_others / others.teacher_total);
+        let on_student = (factor * on_others - ahead) / others.student_total;
+        let on_teacher = factor * on_others / others.teacher_total;
         let mut put = |class: usize, term: F| {
             gradient[class] = match store {
                 Store::Write => term,
                 Store::Add => gradient[class] + term,
             };
         };
-        let pairs = scratch.student.iter().zip(&scratch.teacher);
-        for (place, (&s, &t)) in pairs.take(student.len() - 1).enumerate() {
-            let class = place + usize::from(place >= label);
-            put(class, s * on_student - t * on_teacher);
+        for (number, parts) in scratch.parts[0].iter().zip(&scratch.parts[1]).enumerate() {
+            let on_student = F::narrow(parts.0.factor * on_student);
+            let on_teacher = F::narrow(parts.1.factor * on_teacher);
+            for place in range(number, student.len() - 1) {
+                let class = place + usize::from(place >= label);
+                let (s, t) = (scratch.student[place], scratch.teacher[place]);
+                put(class, s * on_student - t * on_teacher);
+            }
         }
         put(label, F::narrow(ahead));
     }

@@ -20,12 +20,14 @@
 //! to z/T: whoever calls multiplies.
 
 mod decoupled;
+mod forward;
 mod general;
 pub(in crate::kernels) mod logits;
 mod points;
 mod row;
 mod rows;
 mod sigmoid;
+mod softmax;
 pub(crate) mod sorted;
 mod squares;
 pub(in crate::kernels) mod sums;

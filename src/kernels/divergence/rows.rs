@@ -2,12 +2,16 @@
 
 use super::row::Scratch;
 use super::{Fault, FaultyRow, RowAgainst, Store, collect};
+use crate::kernels::memory;
 use crate::kernels::parallel::{CHUNK, map_chunks_mut, map_ranges};
 use crate::kernels::real::{Real, Sealed};
 
 /// From this temperature on f32 rows are computed in f64. The value is about 1/T² while exponentials in
 /// f32 leave an error of 6e-8 in it: times T² that is 6e-5 at T = 32 and everything at 10⁴.
 const WIDE_FROM: f64 = 32.0;
+
+/// From so many bytes on a gradient is written past the caches, which would not hold it until it is read.
+const STREAMS_FROM: usize = 32 << 20;
 
 /// Rows of student logits and what they are compared with.
 pub(crate) struct Rows<'a, F, A> {
@@ -72,8 +76,10 @@ impl<'a, F: Real, A: Fn(usize) -> RowAgainst<'a, F> + Sync> Rows<'a, F, A> {
             self.check(&reads)?;
         }
         let per_task = self.per_task();
+        let streams = size_of_val(gradient) >= STREAMS_FROM;
         let parts = map_chunks_mut(gradient, per_task * classes, |task, gradient| {
             let mut scratch = Scratches::default();
+            scratch.own.streams = streams;
             let mut values = Vec::with_capacity(per_task);
             for (row, gradient) in gradient.chunks_exact_mut(classes).enumerate() {
                 let row = task * per_task + row;
@@ -87,6 +93,9 @@ impl<'a, F: Real, A: Fn(usize) -> RowAgainst<'a, F> + Sync> Rows<'a, F, A> {
                 let (student, against) = self.row(row);
                 let value = scratch.gradient(student, against, factors[row], store, gradient);
                 values.push(value.map_err(|fault| FaultyRow { row, fault })?);
+            }
+            if streams {
+                memory::fence();
             }
             Ok(values)
         });

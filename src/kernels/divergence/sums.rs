@@ -32,13 +32,6 @@ pub(in crate::kernels) fn add<F: Real, const SOURCES: usize>(
     }
 }
 
-/// Logits of which the largest is taken off.
-#[derive(Clone, Copy)]
-pub(super) struct Shifted<'a, F> {
-    pub(super) logits: &'a [F],
-    pub(super) most: F,
-}
-
 #[inline(always)]
 pub(in crate::kernels) fn exponentials<F: Real>(
     logits: &[F],

@@ -1,0 +1,109 @@
+//! The exponentials of a row, block by block, each block relative to its own largest logit.
+//!
+//! So a row is read from memory once, without a sweep that looks for its largest logit before. What the
+//! blocks of a row are multiplied by to be relative to the largest of all is known at its end, and goes
+//! into the last sweep, which has to multiply anyway.
+
+use super::sums::{BLOCK, LANES, add};
+use crate::kernels::arithmetic::Arithmetic;
+use crate::kernels::memory::{AHEAD, prefetch};
+use crate::kernels::real::Real;
+
+/// One block of one side of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// Its largest logit; the lowest finite number if there is none.
+    pub(super) most: f64,
+    /// Σ exp((z − most)/T).
+    pub(super) total: f64,
+    /// What its exponentials are multiplied by to be relative to the row's largest logit.
+    pub(super) factor: f64,
+}
+
+/// A row of one side after its blocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole {
+    /// Its largest logit; the lowest finite number if there is none.
+    pub(super) most: f64,
+    /// Σ exp((z − most)/T); NaN if a logit is NaN or +∞, 0 if all are −∞.
+    pub(super) total: f64,
+}
+
+impl Whole {
+    /// Whether every logit is one, and one of them is finite.
+    pub(super) fn is_fine(self) -> bool {
+        self.total > 0.0
+    }
+}
+
+/// The range of block number `block` of a row.
+#[inline(always)]
+pub(super) fn range(block: usize, classes: usize) -> std::ops::Range<usize> {
+    let start = block * BLOCK;
+    start..classes.min(start + BLOCK)
+}
+
+/// Writes exp((z − m)/T) of a block to `e`, with m its largest logit, and gives m and the part. `next` is
+/// what will be read after it.
+#[inline(always)]
+pub(super) fn block<F: Real, A: Arithmetic>(
+    logits: &[F],
+    next: &[F],
+    softening: F,
+    e: &mut [F],
+) -> (F, Part) {
+    let most = most(logits);
+    let (whole, rest) = logits.as_chunks::<AHEAD>();
+    let (e_whole, e_rest) = e.as_chunks_mut::<AHEAD>();
+    for (group, (logits, e)) in whole.iter().zip(e_whole).enumerate() {
+        prefetch(next, group * AHEAD);
+        for (e, &z) in e.iter_mut().zip(logits) {
+            *e = (z - most).softened::<A>(softening);
+        }
+    }
+    for (e, &z) in e_rest.iter_mut().zip(rest) {
+        *e = (z - most).softened::<A>(softening);
+    }
+    let mut sums = [0.0; LANES];
+    add(&mut sums, [&*e], |[e]| e.widen());
+    let part = Part {
+        most: most.widen(),
+        total: sums.iter().sum(),
+        factor: 1.0,
+    };
+    (most, part)
+}
+
+/// Sets the factors of a row's parts. `inverse` is 1/T as the exponentials have it.
+#[inline(always)]
+pub(super) fn combine(parts: &mut [Part], inverse: f64) -> Whole {
+    let most = parts
+        .iter()
+        .map(|part| part.most)
+        .fold(f64::NEG_INFINITY, f64::max);
+    let mut total = 0.0;
+    for part in parts {
+        part.factor = ((part.most - most) * inverse).exponential();
+        total += part.factor * part.total;
+    }
+    Whole { most, total }
+}
+
+/// The largest logit, not less than the lowest finite number. What is NaN is passed over: its exponential
+/// will be NaN too.
+#[inline(always)]
+fn most<F: Real>(logits: &[F]) -> F {
+    /// Extremes in flight.
+    const LANES: usize = 32;
+    let mut most = [F::min_value(); LANES];
+    let (groups, rest) = logits.as_chunks::<LANES>();
+    for group in groups {
+        for (most, &z) in most.iter_mut().zip(group) {
+            *most = if z > *most { z } else { *most };
+        }
+    }
+    for (most, &z) in most.iter_mut().zip(rest) {
+        *most = if z > *most { z } else { *most };
+    }
+    most.into_iter().fold(F::min_value(), F::max)
+}
