@@ -10,27 +10,24 @@
 
 use super::real::Real;
 
-/// Numbers per [`prefetch`].
-pub(super) const AHEAD: usize = 128;
-
-/// Asks for `AHEAD` numbers of `values` from `place` on, if there are any, to be fetched.
+/// Asks for as many numbers as `values` has, `distance` numbers further on in memory, to be fetched.
+///
+/// Beyond the end of an array this fetches something else, or nothing: it is a hint.
 #[inline(always)]
-pub(super) fn prefetch<F: Real>(values: &[F], place: usize) {
+pub(super) fn prefetch<F: Real, const COUNT: usize>(values: &[F; COUNT], distance: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         const LINE: usize = 64;
-        let Some(wanted) = values.get(place..values.len().min(place + AHEAD)) else {
-            return;
-        };
-        for line in wanted.chunks(LINE / size_of::<F>()) {
-            // SAFETY: a prefetch reads nothing that the program could see, whatever the address; this one
-            // is of a number in `values`.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        for place in (0..COUNT).step_by(LINE / size_of::<F>()) {
+            let address = values.as_ptr().wrapping_add(distance + place);
+            // SAFETY: a prefetch reads nothing that the program could see and never faults, whatever
+            // the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (values, place);
+    let _ = (values, distance);
 }
 
 /// Copies numbers without leaving them in the caches. [`fence`] must follow.
@@ -74,7 +71,7 @@ pub(super) fn fence() {
 
 #[cfg(test)]
 mod tests {
-    use super::{AHEAD, fence, prefetch, stream};
+    use super::{fence, prefetch, stream};
 
     #[test]
     fn streaming_is_copying_at_any_alignment_and_length() {
@@ -96,11 +93,11 @@ mod tests {
     }
 
     #[test]
-    fn prefetching_takes_any_place() {
-        let values = [0.0_f32; AHEAD];
-        for place in [0, 1, AHEAD - 1, AHEAD, 7 * AHEAD] {
-            prefetch(&values, place);
+    fn prefetching_takes_any_distance() {
+        let values = [0.0_f32; 128];
+        for distance in [0, 1, 127, 128, usize::MAX / 4] {
+            prefetch(&values, distance);
         }
-        prefetch::<f64>(&[], 0);
+        prefetch::<f64, 0>(&[], 0);
     }
 }

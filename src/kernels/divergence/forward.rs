@@ -106,17 +106,15 @@ impl<F: Real> Kernel for Exponentials<'_, F> {
         } = scratch;
         weighted.clear();
         for number in 0..classes.div_ceil(BLOCK) {
-            let (here, next) = (range(number, classes), range(number + 1, classes));
+            let here = range(number, classes);
             let kept = match keep {
                 Keep::Nothing => 0..here.len(),
                 Keep::Exponentials => here.clone(),
             };
             let (es, et) = (&mut all_es[kept.clone()], &mut all_et[kept]);
-            let next_student = student.get(next.clone()).unwrap_or_default();
-            let next_teacher = teacher.get(next).unwrap_or_default();
             let (s, t) = (&student[here.clone()], &teacher[here]);
-            let (most_s, part_s) = block::<F, A>(s, next_student, softening, es);
-            let (most_t, part_t) = block::<F, A>(t, next_teacher, softening, et);
+            let (most_s, part_s) = block::<F, A>(s, softening, es);
+            let (most_t, part_t) = block::<F, A>(t, softening, et);
             student_parts.push(part_s);
             teacher_parts.push(part_t);
             weighted.push(weighted_block([s, t, et], [most_s, most_t]));
@@ -244,14 +242,13 @@ impl<F: Real> Kernel for OneSide<'_, F> {
         let softening = F::softening(1.0);
         for number in 0..classes.div_ceil(BLOCK) {
             let here = range(number, classes);
-            let next = self.student.get(range(number + 1, classes));
             let kept = match self.keep {
                 Keep::Nothing => 0..here.len(),
                 Keep::Exponentials => here.clone(),
             };
             let e = &mut self.scratch.student[kept];
             let logits = &self.student[here];
-            let (_, part) = block::<F, A>(logits, next.unwrap_or_default(), softening, e);
+            let (_, part) = block::<F, A>(logits, softening, e);
             self.scratch.parts[0].push(part);
         }
         combine(&mut self.scratch.parts[0], softening.hardened())

@@ -11,7 +11,7 @@ use crate::kernels::real::{Real, Sealed};
 const WIDE_FROM: f64 = 32.0;
 
 /// From so many bytes on a gradient is written past the caches, which would not hold it until it is read.
-const STREAMS_FROM: usize = 32 << 20;
+const STREAMS_FROM: usize = 8 << 20;
 
 /// Rows of student logits and what they are compared with.
 pub(crate) struct Rows<'a, F, A> {

@@ -6,8 +6,11 @@
 
 use super::sums::{BLOCK, LANES, add};
 use crate::kernels::arithmetic::Arithmetic;
-use crate::kernels::memory::{AHEAD, prefetch};
+use crate::kernels::memory::prefetch;
 use crate::kernels::real::Real;
+
+/// Logits between two prefetches.
+const GROUP: usize = 128;
 
 /// One block of one side of a row.
 #[derive(Clone, Copy, Debug)]
@@ -43,20 +46,15 @@ pub(super) fn range(block: usize, classes: usize) -> std::ops::Range<usize> {
     start..classes.min(start + BLOCK)
 }
 
-/// Writes exp((z − m)/T) of a block to `e`, with m its largest logit, and gives m and the part. `next` is
-/// what will be read after it.
+/// Writes exp((z − m)/T) of a block to `e`, with m its largest logit, and gives m and the part.
 #[inline(always)]
-pub(super) fn block<F: Real, A: Arithmetic>(
-    logits: &[F],
-    next: &[F],
-    softening: F,
-    e: &mut [F],
-) -> (F, Part) {
+pub(super) fn block<F: Real, A: Arithmetic>(logits: &[F], softening: F, e: &mut [F]) -> (F, Part) {
     let most = most(logits);
-    let (whole, rest) = logits.as_chunks::<AHEAD>();
-    let (e_whole, e_rest) = e.as_chunks_mut::<AHEAD>();
-    for (group, (logits, e)) in whole.iter().zip(e_whole).enumerate() {
-        prefetch(next, group * AHEAD);
+    let (whole, rest) = logits.as_chunks::<GROUP>();
+    let (e_whole, e_rest) = e.as_chunks_mut::<GROUP>();
+    for (logits, e) in whole.iter().zip(e_whole) {
+        // The next block, or what the next row begins with.
+        prefetch(logits, BLOCK);
         for (e, &z) in e.iter_mut().zip(logits) {
             *e = (z - most).softened::<A>(softening);
         }
