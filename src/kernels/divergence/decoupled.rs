@@ -9,9 +9,8 @@
 //! a = z_y/T − ln Σ_{c≠y} exp(z_c/T), the first part is the KL of two logistic probabilities of a, so
 //! nothing is lost where the teacher is nearly sure.
 
-use super::forward::{Keep, forward};
+use super::forward::{Keep, forward, put};
 use super::row::{Outcome, Scratch};
-use super::softmax::range;
 use super::{Fault, RowAgainst, Side, Store};
 use crate::kernels::real::Real;
 
@@ -47,13 +46,14 @@ pub(super) fn row<F: Real>(
     ] {
         check_one(side, z, label)?;
     }
-    let [mut s, mut t] = std::mem::take(&mut scratch.others);
-    without(student, label, &mut s);
-    without(teacher, label, &mut t);
-    let others = forward(&s, &t, inverse_temperature, scratch, Keep::Exponentials);
-    scratch.others = [s, t];
-    let others = others.map_err(|fault| with_label(fault, label))?;
-
+    let sides = [student, teacher];
+    let others = forward(
+        sides,
+        Some(label),
+        inverse_temperature,
+        scratch,
+        Keep::Exponentials,
+    )?;
     let inverse = F::softening(inverse_temperature.widen()).hardened();
     let lead = |z: F, most: f64, total: f64| (z.widen() - most) * inverse - total.ln();
     let [most_s, most_t] = others.largest;
@@ -66,8 +66,7 @@ pub(super) fn row<F: Real>(
     let ruled_out = if masked {
         Some((Side::Student, label))
     } else {
-        let shifted = |(side, class): (Side, usize)| (side, class + usize::from(class >= label));
-        others.ruled_out.map(shifted)
+        others.ruled_out
     };
     if let Some((factor, store, gradient)) = gradient {
         if let Some((side, class)) = ruled_out {
@@ -77,22 +76,12 @@ pub(super) fn row<F: Real>(
         let ahead = factor * on_label * (q - p);
         let on_student = (factor * on_others - ahead) / others.student_total;
         let on_teacher = factor * on_others / others.teacher_total;
-        let mut put = |class: usize, term: F| {
-            gradient[class] = match store {
-                Store::Write => term,
-                Store::Add => gradient[class] + term,
-            };
+        let on_both = (on_student, Some(on_teacher));
+        put(scratch, Some(label), on_both, store, gradient);
+        gradient[label] = match store {
+            Store::Write => F::narrow(ahead),
+            Store::Add => gradient[label] + F::narrow(ahead),
         };
-        for (number, parts) in scratch.parts[0].iter().zip(&scratch.parts[1]).enumerate() {
-            let on_student = F::narrow(parts.0.factor * on_student);
-            let on_teacher = F::narrow(parts.1.factor * on_teacher);
-            for place in range(number, student.len() - 1) {
-                let class = place + usize::from(place >= label);
-                let (s, t) = (scratch.student[place], scratch.teacher[place]);
-                put(class, s * on_student - t * on_teacher);
-            }
-        }
-        put(label, F::narrow(ahead));
     }
     // A part of weight 0 is left out, also if it overflows.
     let part = |weight: f64, value: f64| if weight == 0.0 { 0.0 } else { weight * value };
@@ -121,29 +110,6 @@ fn check_one<F: Real>(side: Side, z: F, class: usize) -> Result<(), Fault> {
         Ok(())
     } else {
         Err(Fault::NotALogit { side, class })
-    }
-}
-
-/// The row without one class.
-fn without<F: Real>(row: &[F], class: usize, to: &mut Vec<F>) {
-    to.clear();
-    to.extend_from_slice(&row[..class]);
-    to.extend_from_slice(&row[class + 1..]);
-}
-
-/// The same fault, with the class counted in the whole row.
-fn with_label(fault: Fault, label: usize) -> Fault {
-    let whole = |class: usize| class + usize::from(class >= label);
-    match fault {
-        Fault::NotALogit { side, class } => Fault::NotALogit {
-            side,
-            class: whole(class),
-        },
-        Fault::RuledOut { side, class } => Fault::RuledOut {
-            side,
-            class: whole(class),
-        },
-        Fault::AllMasked { .. } | Fault::NotAProbability { .. } => fault,
     }
 }
 

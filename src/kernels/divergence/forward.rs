@@ -2,7 +2,7 @@
 
 use super::logits::{largest, ruled_out};
 use super::row::{Outcome, Scratch};
-use super::softmax::{Whole, block, combine, range};
+use super::softmax::{Whole, block, combine, ranges};
 use super::sums::{BLOCK, LANES, add};
 use super::{Fault, Side, Store};
 use crate::kernels::arithmetic::{Arithmetic, Kernel};
@@ -19,10 +19,10 @@ pub(super) enum Keep {
     Exponentials,
 }
 
-/// Forward KL from a teacher's logits.
+/// Forward KL from a teacher's logits; `without` one class it is that of the others among themselves.
 pub(super) fn forward<F: Real>(
-    student: &[F],
-    teacher: &[F],
+    [student, teacher]: [&[F]; 2],
+    without: Option<usize>,
     inverse_temperature: F,
     scratch: &mut Scratch<F>,
     keep: Keep,
@@ -32,13 +32,20 @@ pub(super) fn forward<F: Real>(
     let [whole_student, whole_teacher] = vectorize_arithmetic(Exponentials {
         student,
         teacher,
+        without,
         softening,
         scratch,
         keep,
     });
-    if !(whole_student.is_fine() && whole_teacher.is_fine()) {
-        largest(student, Side::Student)?;
-        largest(teacher, Side::Teacher)?;
+    for (whole, logits, side) in [
+        (whole_student, student, Side::Student),
+        (whole_teacher, teacher, Side::Teacher),
+    ] {
+        if !whole.is_fine() {
+            largest(logits, side)?;
+            // Not one of them is a fault: all but the class left out are masked.
+            return Err(Fault::AllMasked { side });
+        }
     }
     let mut weighted = 0.0;
     let parts = scratch.parts[0].iter().zip(&scratch.parts[1]);
@@ -50,12 +57,20 @@ pub(super) fn forward<F: Real>(
     if !weighted.is_finite() {
         // A class that the student masks, or differences of logits beyond F, which have room in f64.
         let nothing = F::neg_infinity();
-        out_of_bounds = ruled_out(student, nothing, teacher, nothing);
-        weighted = weighted_in_f64(
-            (student, whole_student.most),
-            (teacher, whole_teacher.most),
-            inverse,
-        );
+        let places = ranges(student.len(), without);
+        out_of_bounds = places.clone().find_map(|at| {
+            let class = ruled_out(&student[at.clone()], nothing, &teacher[at.clone()], nothing);
+            class.map(|class| at.start + class)
+        });
+        let (most_s, most_t) = (whole_student.most, whole_teacher.most);
+        let sums = places.map(|at| {
+            weighted_in_f64(
+                (&student[at.clone()], most_s),
+                (&teacher[at], most_t),
+                inverse,
+            )
+        });
+        weighted = sums.sum();
     }
     let mean = weighted / whole_teacher.total * inverse;
     let value = mean - whole_teacher.total.ln() + whole_student.total.ln();
@@ -78,6 +93,7 @@ pub(super) fn forward<F: Real>(
 struct Exponentials<'a, F> {
     student: &'a [F],
     teacher: &'a [F],
+    without: Option<usize>,
     softening: F,
     scratch: &'a mut Scratch<F>,
     keep: Keep,
@@ -91,6 +107,7 @@ impl<F: Real> Kernel for Exponentials<'_, F> {
         let Self {
             student,
             teacher,
+            without,
             softening,
             scratch,
             keep,
@@ -105,8 +122,7 @@ impl<F: Real> Kernel for Exponentials<'_, F> {
             ..
         } = scratch;
         weighted.clear();
-        for number in 0..classes.div_ceil(BLOCK) {
-            let here = range(number, classes);
+        for here in ranges(classes, without) {
             let kept = match keep {
                 Keep::Nothing => 0..here.len(),
                 Keep::Exponentials => here.clone(),
@@ -240,8 +256,7 @@ impl<F: Real> Kernel for OneSide<'_, F> {
         let classes = self.student.len();
         self.scratch.make_room(classes, self.keep);
         let softening = F::softening(1.0);
-        for number in 0..classes.div_ceil(BLOCK) {
-            let here = range(number, classes);
+        for here in ranges(classes, None) {
             let kept = match self.keep {
                 Keep::Nothing => 0..here.len(),
                 Keep::Exponentials => here.clone(),
@@ -256,11 +271,11 @@ impl<F: Real> Kernel for OneSide<'_, F> {
 }
 
 /// Puts eₛ·`on_student` − eₜ·`on_teacher` of a row into `gradient` or onto it, from the exponentials that
-/// the scratch has kept; without a teacher if `on_teacher` is `None`.
+/// the scratch has kept; without a teacher if `on_teacher` is `None`. The class left out is left alone.
 pub(super) fn put<F: Real>(
     scratch: &Scratch<F>,
-    on_student: f64,
-    on_teacher: Option<f64>,
+    without: Option<usize>,
+    (on_student, on_teacher): (f64, Option<f64>),
     store: Store,
     gradient: &mut [F],
 ) {
@@ -268,8 +283,8 @@ pub(super) fn put<F: Real>(
         #[inline(always)]
         || {
             let mut buffer = [F::zero(); BLOCK];
-            for (number, gradient) in gradient.chunks_mut(BLOCK).enumerate() {
-                let here = range(number, scratch.student.len());
+            for (number, here) in ranges(scratch.student.len(), without).enumerate() {
+                let gradient = &mut gradient[here.clone()];
                 let e = &scratch.student[here.clone()];
                 let a = F::narrow(scratch.parts[0][number].factor * on_student);
                 let streams = store == Store::Write && scratch.streams;

@@ -3,9 +3,10 @@
 use super::logits::{largest, probabilities_are_fine, ruled_out};
 use super::points::{Kind, Point};
 use super::row::{Outcome, Scratch};
-use super::sums::{BLOCK, LANES, add, exponentials};
+use super::sums::{BLOCK, LANES, add, exponentials, softened};
 use super::{Fault, Given, Side};
-use crate::kernels::dispatch::vectorize;
+use crate::kernels::arithmetic::{Arithmetic, Kernel};
+use crate::kernels::dispatch::vectorize_arithmetic;
 use crate::kernels::real::Real;
 
 /// One row and its teacher.
@@ -25,10 +26,11 @@ pub(super) fn forward<F: Real>(
     scratch: &mut Scratch<F>,
 ) -> Result<Outcome, Fault> {
     let ruled_out = class_ruled_out(pair, kind);
-    let ([value, slopes], student_total) = vectorize(
-        #[inline(always)]
-        || sweep(pair, kind, scratch),
-    )?;
+    let ([value, slopes], student_total) = vectorize_arithmetic(Sweep {
+        pair,
+        kind,
+        scratch,
+    })?;
     // Probabilities that do not sum to one may make a divergence negative; two distributions do not.
     let value = if pair.given == Given::Logits {
         value.max(0.0)
@@ -64,8 +66,23 @@ pub(super) fn class_ruled_out<F: Real>(pair: Pair<'_, F>, kind: Kind) -> Option<
 }
 
 /// Σφ, Σh and the student's Σe.
+struct Sweep<'a, F> {
+    pair: Pair<'a, F>,
+    kind: Kind,
+    scratch: &'a mut Scratch<F>,
+}
+
+impl<F: Real> Kernel for Sweep<'_, F> {
+    type Output = Result<([f64; 2], f64), Fault>;
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) -> Self::Output {
+        sweep::<F, A>(self.pair, self.kind, self.scratch)
+    }
+}
+
 #[inline(always)]
-fn sweep<F: Real>(
+fn sweep<F: Real, A: Arithmetic>(
     pair: Pair<'_, F>,
     kind: Kind,
     scratch: &mut Scratch<F>,
@@ -77,13 +94,16 @@ fn sweep<F: Real>(
         inverse_temperature,
     } = pair;
     let classes = student.len();
+    let softening = F::softening(inverse_temperature.widen());
+    // As the exponentials have it.
+    let inverse_temperature = F::narrow(softening.hardened());
     let (es, et) = scratch.rows(classes);
     let student_most = largest(student, Side::Student)?;
     let mut teacher_most = F::zero();
     match given {
         Given::Logits => {
             teacher_most = largest(teacher, Side::Teacher)?;
-            exponentials(teacher, teacher_most, inverse_temperature, et);
+            softened::<F, A>(teacher, teacher_most, softening, et);
         }
         Given::LogProbabilities => {
             largest(teacher, Side::Teacher)?;
@@ -94,7 +114,7 @@ fn sweep<F: Real>(
             et.copy_from_slice(teacher);
         }
     }
-    exponentials(student, student_most, inverse_temperature, es);
+    softened::<F, A>(student, student_most, softening, es);
     let student_total = total(es);
     let teacher_total = match given {
         Given::Logits => total(et),

@@ -17,8 +17,6 @@ pub struct Scratch<F> {
     pub(super) parts: [Vec<Part>; 2],
     /// What each block adds to Σ p·(ln p − ln q), up to a factor.
     pub(super) weighted: Vec<f64>,
-    /// Rows without one class, for the decoupled divergence.
-    pub(super) others: [Vec<F>; 2],
     /// Whether gradients that replace others go past the caches.
     pub(super) streams: bool,
 }
@@ -81,8 +79,8 @@ pub(crate) fn row_value<F: Real>(
             teacher,
             inverse_temperature,
         } => forward(
-            student,
-            teacher,
+            [student, teacher],
+            None,
             inverse_temperature,
             scratch,
             Keep::Nothing,
@@ -125,7 +123,7 @@ pub(crate) fn row_gradient<F: Real>(
             let outcome = labelled(student, label, smoothing, scratch, Keep::Exponentials)?;
             let outcome = outcome.check()?;
             let on_student = factor.widen() / outcome.student_total;
-            put(scratch, on_student, None, store, gradient);
+            put(scratch, None, (on_student, None), store, gradient);
             if smoothing > F::zero() {
                 let each = factor * smoothing / F::narrow(classes_of(student));
                 gradient.iter_mut().for_each(|g| *g = *g - each);
@@ -138,10 +136,12 @@ pub(crate) fn row_gradient<F: Real>(
             inverse_temperature,
         } => {
             let kept = Keep::Exponentials;
-            let outcome = forward(student, teacher, inverse_temperature, scratch, kept)?.check()?;
+            let outcome =
+                forward([student, teacher], None, inverse_temperature, scratch, kept)?.check()?;
             let on_student = factor.widen() / outcome.student_total;
             let on_teacher = factor.widen() / outcome.teacher_total;
-            put(scratch, on_student, Some(on_teacher), store, gradient);
+            let on_both = (on_student, Some(on_teacher));
+            put(scratch, None, on_both, store, gradient);
             Ok(outcome.value)
         }
         RowAgainst::Divergence {

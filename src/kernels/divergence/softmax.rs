@@ -8,6 +8,7 @@ use super::sums::{BLOCK, LANES, add};
 use crate::kernels::arithmetic::Arithmetic;
 use crate::kernels::memory::prefetch;
 use crate::kernels::real::Real;
+use std::ops::Range;
 
 /// Logits between two prefetches.
 const GROUP: usize = 128;
@@ -39,11 +40,20 @@ impl Whole {
     }
 }
 
-/// The range of block number `block` of a row.
+/// The blocks of a row, of which one class may be left out.
 #[inline(always)]
-pub(super) fn range(block: usize, classes: usize) -> std::ops::Range<usize> {
-    let start = block * BLOCK;
-    start..classes.min(start + BLOCK)
+pub(super) fn ranges(
+    classes: usize,
+    without: Option<usize>,
+) -> impl Iterator<Item = Range<usize>> + Clone {
+    let first = without.unwrap_or(classes);
+    let second = without.map_or(classes, |class| class + 1);
+    let blocks = |from: usize, to: usize| {
+        (from..to)
+            .step_by(BLOCK)
+            .map(move |start| start..to.min(start + BLOCK))
+    };
+    blocks(0, first).chain(blocks(second, classes))
 }
 
 /// Writes exp((z − m)/T) of a block to `e`, with m its largest logit, and gives m and the part.

@@ -1,5 +1,6 @@
 //! Sums over a row in f64, and its exponentials.
 
+use crate::kernels::arithmetic::Arithmetic;
 use crate::kernels::real::Real;
 
 /// Sums in flight. Fixed, so that every instruction set adds in the same order.
@@ -41,5 +42,13 @@ pub(in crate::kernels) fn exponentials<F: Real>(
 ) {
     for (to, &z) in to.iter_mut().zip(logits) {
         *to = ((z - most) * inverse_temperature).exponential();
+    }
+}
+
+/// exp((z − most)/T), none of the z above `most`, with the factor that `Real::softening` made of 1/T.
+#[inline(always)]
+pub(super) fn softened<F: Real, A: Arithmetic>(logits: &[F], most: F, softening: F, to: &mut [F]) {
+    for (to, &z) in to.iter_mut().zip(logits) {
+        *to = (z - most).softened::<A>(softening);
     }
 }
