@@ -4,7 +4,10 @@ use crate::features;
 use crate::inputs::same_in_every_pool;
 use crate::loss::{self, Batch};
 use ndarray::{Array1, Array2, Axis};
-use rarefy::distill::{Loss, Output, Reduction, Target, TopKTarget};
+use rarefy::distill::{
+    KlDivergence, Loss, Output, OutputLayer, Reduction, StreamingBatch, StreamingDistillation,
+    Target, TopKTarget,
+};
 use rarefy::{Error, Float};
 
 const NONE: f64 = f64::NEG_INFINITY;
@@ -183,6 +186,62 @@ fn where_no_row_is_there_a_mean_is_an_error_and_a_sum_is_zero() {
 }
 
 #[test]
+fn where_no_example_is_there_nothing_is_compared() {
+    let nobody = [false; 5];
+    for entry in features::all::<f64>() {
+        let name = entry.name;
+        let batch = features::Batch::new(&entry, 3.0);
+        let target = Target::from(&batch.teacher).mask(&nobody);
+        let evaluated = entry.loss.evaluate(&batch.student, target);
+        // Losses among examples have no mean over rows: of no examples they are 0, as of one.
+        if entry.weights == features::Weights::Choose || name == "hidden mse sum" {
+            let evaluated = evaluated.unwrap();
+            assert_eq!(evaluated.value, 0.0, "{name}");
+            assert_eq!(evaluated.grad, batch.student.zeros_like(), "{name}");
+        } else {
+            let error = evaluated.unwrap_err();
+            assert!(matches!(error, Error::NoWeight { .. }), "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn streaming_reads_nothing_of_tokens_that_are_not_there() {
+    let of = |rows, seed| crate::inputs::logits::<f64>(rows, 3, seed, 4.0);
+    let (mut hidden, mut taught) = (of(4, 1), of(4, 2));
+    let (projection, teacher_projection) = (of(6, 3), of(6, 4));
+    hidden.row_mut(2).fill(f64::NAN);
+    taught.row_mut(2).fill(f64::NAN);
+    let labels = [5, 0, usize::MAX, 1];
+    let batch = StreamingBatch::new(OutputLayer::new(&hidden, &projection))
+        .teacher(OutputLayer::new(&taught, &teacher_projection))
+        .labels(&labels);
+    let loss = StreamingDistillation::new(2.0).term_weights(0.5, 0.5);
+    let found = loss
+        .evaluate(batch.mask(&[true, true, false, true]))
+        .unwrap();
+    let kept = [0, 1, 3];
+    let (student, teacher) = (hidden.select(Axis(0), &kept), taught.select(Axis(0), &kept));
+    let alone = StreamingBatch::new(OutputLayer::new(&student, &projection))
+        .teacher(OutputLayer::new(&teacher, &teacher_projection))
+        .labels(&[5, 0, 1]);
+    let right = loss.evaluate(alone).unwrap();
+    assert!((found.value - right.value).abs() <= 1e-14);
+    assert_eq!(found.grad.hidden.select(Axis(0), &kept), right.grad.hidden);
+    assert!(found.grad.hidden.row(2).iter().all(|&g| g == 0.0));
+
+    let nobody = batch.mask(&[false; 4]);
+    let error = loss.evaluate(nobody).unwrap_err();
+    assert!(matches!(error, Error::NoWeight { rows: 4 }), "{error}");
+    for reduction in [Reduction::Sum, Reduction::DividedBy(3.0)] {
+        let found = loss.reduction(reduction).evaluate(nobody).unwrap();
+        assert_eq!(found.value, 0.0);
+        assert_eq!(found.grad.hidden, Array2::zeros((4, 3)));
+        assert_eq!(found.grad.projection, Array2::zeros((6, 3)));
+    }
+}
+
+#[test]
 fn no_rows_and_no_classes_are_an_error() {
     for (name, loss, _) in loss::all::<f64>() {
         for shape in [(0, 3), (3, 0), (0, 0)] {
@@ -242,7 +301,6 @@ fn values_alone_and_sums_of_gradients_are_the_same_in_every_pool() {
 
 #[test]
 fn what_a_mean_is_over_is_what_it_says() {
-    use rarefy::distill::KlDivergence;
     let batch = Batch::<f64>::new(7, 5, 6.0);
     let of = |reduction, weights: &Array1<f64>| {
         let loss = KlDivergence::new(2.0).reduction(reduction);
