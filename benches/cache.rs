@@ -7,6 +7,7 @@
 #![allow(
     clippy::expect_used,
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
     unreachable_pub,
     reason = "a bench chooses its own input"
 )]

@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
     clippy::missing_assert_message,
     reason = "a test fails by panicking, and reads small numbers"
 )]

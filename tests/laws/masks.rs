@@ -236,8 +236,8 @@ fn streaming_reads_nothing_of_tokens_that_are_not_there() {
     for reduction in [Reduction::Sum, Reduction::DividedBy(3.0)] {
         let found = loss.reduction(reduction).evaluate(nobody).unwrap();
         assert_eq!(found.value, 0.0);
-        assert_eq!(found.grad.hidden, Array2::zeros((4, 3)));
-        assert_eq!(found.grad.projection, Array2::zeros((6, 3)));
+        assert_eq!(found.grad.hidden, Array2::<f64>::zeros((4, 3)));
+        assert_eq!(found.grad.projection, Array2::<f64>::zeros((6, 3)));
     }
 }
 
