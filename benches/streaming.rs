@@ -20,13 +20,14 @@ mod floors;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::linalg::general_mat_mul;
 use ndarray::parallel::prelude::*;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use rarefy::distill::{
     GradientBuffers, KlDivergence, Output, OutputLayer, SortedProbability, StreamingBatch,
     StreamingDistillation, Target,
 };
 use rarefy::prelude::*;
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::Duration;
 
 const TEMPERATURE: f64 = 2.0;
@@ -51,64 +52,118 @@ fn product(left: &ArrayView2<'_, f32>, right: &ArrayView2<'_, f32>, out: &mut Ar
         });
 }
 
+/// Four products over a part of the tokens, in memory that is there already.
+struct Products<'a> {
+    hidden: &'a Array2<f32>,
+    taught: &'a Array2<f32>,
+    projection: &'a Array2<f32>,
+    teacher_projection: &'a Array2<f32>,
+    student: Output<f32>,
+    teacher: Output<f32>,
+    grad: Output<f32>,
+    hidden_grad: Array2<f32>,
+    projection_grad: Array2<f32>,
+}
+
+impl Products<'_> {
+    fn logits(&mut self, tokens: &Range<usize>) {
+        let rows = |all: &'_ Array2<f32>| all.slice(s![tokens.clone(), ..]).to_owned();
+        let (hidden, taught) = (rows(self.hidden), rows(self.taught));
+        product(
+            &hidden.view(),
+            &self.projection.t(),
+            &mut self.student.logits,
+        );
+        product(
+            &taught.view(),
+            &self.teacher_projection.t(),
+            &mut self.teacher.logits,
+        );
+    }
+
+    fn gradients(&mut self, tokens: &Range<usize>) {
+        let hidden = self.hidden.slice(s![tokens.clone(), ..]).to_owned();
+        let grad = &self.grad.logits;
+        product(&grad.view(), &self.projection.view(), &mut self.hidden_grad);
+        product(&grad.t(), &hidden.view(), &mut self.projection_grad);
+    }
+}
+
+/// The proportions of a language model; the twin holds all logits of 512 tokens and goes through more in
+/// pieces of as many.
 fn streaming(c: &mut Criterion) {
-    // The proportions of a language model, and an eighth of its tokens.
-    let (tokens, classes, width) = (512, 32_000, 768);
-    let hidden = floors::normal((tokens, width), 1.0, 1);
-    let taught = floors::normal((tokens, width), 1.0, 2);
-    let projection = floors::normal((classes, width), 0.1, 3);
-    let teacher_projection = floors::normal((classes, width), 0.1, 4);
-    let mut hidden_grad = Array2::zeros((tokens, width));
-    let mut projection_grad = Array2::zeros((classes, width));
-    let mut group = c.benchmark_group(format!("streaming {tokens}x{width}x{classes}"));
-    let multiplications = 4 * tokens * classes * width;
-    group
-        .sample_size(10)
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(10))
-        .throughput(Throughput::Elements(multiplications as u64));
+    const PIECE: usize = 512;
+    let (classes, width) = (32_000, 768);
+    for tokens in [PIECE, 4096] {
+        let hidden = floors::normal((tokens, width), 1.0, 1);
+        let taught = floors::normal((tokens, width), 1.0, 2);
+        let projection = floors::normal((classes, width), 0.1, 3);
+        let teacher_projection = floors::normal((classes, width), 0.1, 4);
+        let mut hidden_grad = Array2::zeros((tokens, width));
+        let mut projection_grad = Array2::zeros((classes, width));
+        let mut group = c.benchmark_group(format!("streaming {tokens}x{width}x{classes}"));
+        let multiplications = 4 * tokens * classes * width;
+        group
+            .sample_size(10)
+            .warm_up_time(Duration::from_secs(1))
+            .measurement_time(Duration::from_secs(10))
+            .throughput(Throughput::Elements(multiplications as u64));
 
-    let batch = StreamingBatch::new(OutputLayer::new(&hidden, &projection))
-        .teacher(OutputLayer::new(&taught, &teacher_projection));
-    let loss = StreamingDistillation::new(TEMPERATURE);
-    group.bench_function("evaluate_into (no allocation of gradients)", |b| {
-        b.iter(|| {
-            let buffers = GradientBuffers::new()
-                .hidden(&mut hidden_grad)
-                .projection(&mut projection_grad);
-            loss.evaluate_into(black_box(batch), buffers)
-                .expect("hidden states are finite")
+        let batch = StreamingBatch::new(OutputLayer::new(&hidden, &projection))
+            .teacher(OutputLayer::new(&taught, &teacher_projection));
+        let loss = StreamingDistillation::new(TEMPERATURE);
+        group.bench_function("evaluate_into (no allocation of gradients)", |b| {
+            b.iter(|| {
+                let buffers = GradientBuffers::new()
+                    .hidden(&mut hidden_grad)
+                    .projection(&mut projection_grad);
+                loss.evaluate_into(black_box(batch), buffers)
+                    .expect("hidden states are finite")
+            });
         });
-    });
 
-    let mut student = Output::from(Array2::zeros((tokens, classes)));
-    let mut teacher = student.clone();
-    let mut grad = student.clone();
-    let kl = KlDivergence::new(TEMPERATURE);
-    group.bench_function("naive: all logits (no allocation)", |b| {
-        b.iter(|| {
-            let hidden = black_box(&hidden);
-            product(&hidden.view(), &projection.t(), &mut student.logits);
-            product(&taught.view(), &teacher_projection.t(), &mut teacher.logits);
-            grad.logits.fill(0.0);
-            let value = kl
-                .accumulate(&student, Target::from(&teacher), 1.0, &mut grad)
-                .expect("logits are finite");
-            product(&grad.logits.view(), &projection.view(), &mut hidden_grad);
-            product(&grad.logits.t(), &hidden.view(), &mut projection_grad);
-            value
+        let logits = Output::from(Array2::zeros((PIECE, classes)));
+        let mut products = Products {
+            hidden: &hidden,
+            taught: &taught,
+            projection: &projection,
+            teacher_projection: &teacher_projection,
+            student: logits.clone(),
+            teacher: logits.clone(),
+            grad: logits,
+            hidden_grad: Array2::zeros((PIECE, width)),
+            projection_grad: Array2::zeros((classes, width)),
+        };
+        let pieces = || (0..tokens).step_by(PIECE).map(|start| start..start + PIECE);
+        let kl = KlDivergence::new(TEMPERATURE);
+        group.bench_function(
+            "naive: all logits of a piece (no allocation of them)",
+            |b| {
+                b.iter(|| {
+                    let mut sum = 0.0;
+                    for tokens in pieces() {
+                        products.logits(&tokens);
+                        let (student, teacher) =
+                            (&products.student, Target::from(&products.teacher));
+                        sum += kl
+                            .evaluate_into(student, teacher, &mut products.grad)
+                            .expect("logits are finite");
+                        products.gradients(&tokens);
+                    }
+                    sum
+                });
+            },
+        );
+        group.bench_function("floor: the four products", |b| {
+            b.iter(|| {
+                for tokens in pieces() {
+                    products.logits(black_box(&tokens));
+                    products.gradients(&tokens);
+                }
+            });
         });
-    });
-    group.bench_function("floor: the four products", |b| {
-        b.iter(|| {
-            let hidden = black_box(&hidden);
-            product(&hidden.view(), &projection.t(), &mut student.logits);
-            product(&taught.view(), &teacher_projection.t(), &mut teacher.logits);
-            product(&grad.logits.view(), &projection.view(), &mut hidden_grad);
-            product(&grad.logits.t(), &hidden.view(), &mut projection_grad);
-        });
-    });
-    group.finish();
+        group.finish();
+    }
 }
 
 /// What a good user would write: softmax, sort with the classes, signs, one row a task.

@@ -2,6 +2,7 @@
 
 use super::{Output, TopKTarget};
 use crate::error::{Error, Result};
+use crate::float::Float;
 use ndarray::ArrayRef1;
 use std::fmt;
 
@@ -24,7 +25,7 @@ use std::fmt;
 pub struct Target<'a, F> {
     /// What the teacher said about the batch.
     pub teacher: Option<&'a Output<F>>,
-    /// The right class of each row.
+    /// The right class of each row. That of a row which is not read may be any number.
     pub labels: Option<&'a [usize]>,
     /// The teacher's likeliest classes of each row.
     pub top_k: Option<&'a TopKTarget<F>>,
@@ -140,6 +141,16 @@ impl<'a, F> Target<'a, F> {
             loss,
             part: "top-k classes",
         })
+    }
+}
+
+impl<F: Float> Target<'_, F> {
+    /// Whether a row is there and does not weigh nothing. One beyond the mask or the weights is, so that
+    /// a wrong count of them is found where they are counted.
+    pub(super) fn reads(&self, row: usize) -> bool {
+        let there = self.mask.and_then(|mask| mask.get(row));
+        let weight = self.weights.and_then(|weights| weights.get(row));
+        there != Some(&false) && weight != Some(&F::zero())
     }
 }
 

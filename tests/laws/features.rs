@@ -13,7 +13,7 @@ use rarefy::{Error, Float};
 
 /// What a weight of an example is to a loss.
 #[derive(Clone, Copy, PartialEq)]
-enum Weights {
+pub(crate) enum Weights {
     /// A factor.
     Scale,
     /// In the batch or not.
@@ -21,22 +21,22 @@ enum Weights {
 }
 
 /// A loss, the shapes of the features that it compares on either side, and what holds for it.
-struct Entry<F> {
-    name: &'static str,
-    loss: Box<dyn Loss<F>>,
-    student: Vec<(&'static str, &'static [usize])>,
-    teacher: Vec<(&'static str, &'static [usize])>,
-    weights: Weights,
-    zero_at_equality: bool,
+pub(crate) struct Entry<F> {
+    pub(crate) name: &'static str,
+    pub(crate) loss: Box<dyn Loss<F>>,
+    pub(crate) student: Vec<(&'static str, &'static [usize])>,
+    pub(crate) teacher: Vec<(&'static str, &'static [usize])>,
+    pub(crate) weights: Weights,
+    pub(crate) zero_at_equality: bool,
 }
 
 const BATCH: usize = 5;
 const CLASSES: usize = 4;
 
 /// Features that belong to the batch as a whole, or say what is in it.
-const SHARED: [&str; 3] = ["proj", "bias", "mask"];
+pub(crate) const SHARED: [&str; 3] = ["proj", "bias", "mask"];
 
-fn all<F: Float>() -> Vec<Entry<F>> {
+pub(crate) fn all<F: Float>() -> Vec<Entry<F>> {
     let mut all = Vec::new();
     let mut add = |name, loss: Box<dyn Loss<F>>, student: &[_], teacher: &[_], weights| {
         all.push(Entry {
@@ -216,14 +216,14 @@ fn random_output<F: Float>(
     output
 }
 
-struct Batch<F> {
-    student: Output<F>,
-    teacher: Output<F>,
-    weights: Array1<F>,
+pub(crate) struct Batch<F> {
+    pub(crate) student: Output<F>,
+    pub(crate) teacher: Output<F>,
+    pub(crate) weights: Array1<F>,
 }
 
 impl<F: Float> Batch<F> {
-    fn new(entry: &Entry<F>, spread: f64) -> Self {
+    pub(crate) fn new(entry: &Entry<F>, spread: f64) -> Self {
         let weights = [0.5, 1.25, 0.0, 2.0, 1.0];
         Self {
             student: random_output(&entry.student, 3, spread),
@@ -232,11 +232,11 @@ impl<F: Float> Batch<F> {
         }
     }
 
-    fn target(&self) -> Target<'_, F> {
+    pub(crate) fn target(&self) -> Target<'_, F> {
         Target::from(&self.teacher).weights(&self.weights)
     }
 
-    fn evaluate(&self, loss: &dyn Loss<F>) -> (F, Output<F>) {
+    pub(crate) fn evaluate(&self, loss: &dyn Loss<F>) -> (F, Output<F>) {
         let found = loss.evaluate(&self.student, self.target()).unwrap();
         (found.value, found.grad)
     }
@@ -256,7 +256,7 @@ fn numbers<F: Float>(output: &mut Output<F>) -> Vec<(String, &mut F)> {
 }
 
 /// The same examples in another order.
-fn reordered<F: Float>(output: &Output<F>, order: &[usize]) -> Output<F> {
+pub(crate) fn reordered<F: Float>(output: &Output<F>, order: &[usize]) -> Output<F> {
     let mut other = Output::from(output.logits.select(Axis(0), order));
     for (name, feature) in &output.features {
         let feature = if ["proj", "bias"].contains(&name.as_str()) {
@@ -273,7 +273,12 @@ fn wide<F: Float>(x: F) -> f64 {
     x.to_f64().unwrap()
 }
 
-fn assert_close<F: Float>(ours: &Output<F>, theirs: &Output<F>, tolerance: f64, at: &str) {
+pub(crate) fn assert_close<F: Float>(
+    ours: &Output<F>,
+    theirs: &Output<F>,
+    tolerance: f64,
+    at: &str,
+) {
     let (mut ours, mut theirs) = (ours.clone(), theirs.clone());
     let (ours, theirs) = (numbers(&mut ours), numbers(&mut theirs));
     assert_eq!(ours.len(), theirs.len(), "{at}");

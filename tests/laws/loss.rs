@@ -13,9 +13,9 @@ use rarefy::distill::{
 use rarefy::{Error, Float};
 
 /// A loss and whether it is zero where student and teacher agree.
-type Entry<F> = (&'static str, Box<dyn Loss<F>>, bool);
+pub(crate) type Entry<F> = (&'static str, Box<dyn Loss<F>>, bool);
 
-fn all<F: Float>() -> Vec<Entry<F>> {
+pub(crate) fn all<F: Float>() -> Vec<Entry<F>> {
     let one = TemperatureFactor::One;
     vec![
         ("kl", Box::new(KlDivergence::new(1.0)), true),
@@ -147,12 +147,12 @@ fn over_softmax(name: &str) -> bool {
     !["sigmoid", "logit mse"].contains(&name)
 }
 
-struct Batch<F> {
-    student: Output<F>,
-    teacher: Output<F>,
-    labels: Vec<usize>,
-    top_k: TopKTarget<F>,
-    weights: Array1<F>,
+pub(crate) struct Batch<F> {
+    pub(crate) student: Output<F>,
+    pub(crate) teacher: Output<F>,
+    pub(crate) labels: Vec<usize>,
+    pub(crate) top_k: TopKTarget<F>,
+    pub(crate) weights: Array1<F>,
 }
 
 fn likeliest<F: Float>(teacher: &Array2<F>) -> TopKTarget<F> {
@@ -161,7 +161,7 @@ fn likeliest<F: Float>(teacher: &Array2<F>) -> TopKTarget<F> {
 }
 
 impl<F: Float> Batch<F> {
-    fn new(rows: usize, classes: usize, spread: f64) -> Self {
+    pub(crate) fn new(rows: usize, classes: usize, spread: f64) -> Self {
         let mut random = generator((rows * 1000 + classes) as u64);
         let teacher = logits(rows, classes, 2, spread);
         Self {
@@ -173,7 +173,7 @@ impl<F: Float> Batch<F> {
         }
     }
 
-    fn target(&self) -> Target<'_, F> {
+    pub(crate) fn target(&self) -> Target<'_, F> {
         Target::from(&self.teacher)
             .labels(&self.labels)
             .top_k(&self.top_k)

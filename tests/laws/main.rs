@@ -13,9 +13,11 @@
 )]
 
 mod features;
+mod identities;
 mod importance;
 mod inputs;
 mod loss;
+mod masks;
 mod pruner;
 mod quantizer;
 mod schedule;

@@ -101,7 +101,7 @@ impl CrossEntropy {
         let labels = target.need_labels(NAME)?;
         check_share("label smoothing", self.smoothing)?;
         check_not_empty(student)?;
-        check_labels(labels, student.dim(), self.ignored)?;
+        check_labels(labels, student.dim(), target, self.ignored)?;
         let ignores = |row: usize| Some(labels[row]) == self.ignored;
         let shares = self.reduction.shares(student.dim(), target, ignores)?;
         let smoothing = self.smoothing;

@@ -8,7 +8,7 @@
 //! 2022, <https://arxiv.org/abs/2203.08679>: the forward divergence is α = 1 and β = 1 − p_y, which silences
 //! what a sure teacher knows of the other classes.
 
-use super::rows::{Against, Batch, check_labels, teacher_numbers};
+use super::rows::{Against, Batch, check_labels, check_not_empty, teacher_numbers};
 use super::settings::{Settings, loss_by_rows, settings};
 use crate::distill::Target;
 use crate::error::{Error, Result};
@@ -88,7 +88,8 @@ impl DecoupledKl {
         let labels = target.need_labels(NAME)?;
         self.settings.batch(student, target, || {
             let numbers = teacher_numbers(student, teacher)?;
-            check_labels(labels, student.dim(), None)?;
+            check_not_empty(student)?;
+            check_labels(labels, student.dim(), target, None)?;
             Ok(Against::Decoupled {
                 teacher: numbers,
                 labels,

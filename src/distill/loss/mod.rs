@@ -117,7 +117,8 @@ pub trait Loss<F: Float>: Debug + Send + Sync {
 
     /// Writes the gradient to `grad`, and returns the value.
     ///
-    /// The fastest way where the same buffer serves every step: nothing of its size is allocated.
+    /// The fastest way where the same buffer serves every step: nothing of its size is allocated. If it
+    /// is not overridden, it fills `grad` with zeros and has [`accumulate`](Self::accumulate) add to them.
     ///
     /// # Errors
     ///
@@ -130,10 +131,11 @@ pub trait Loss<F: Float>: Debug + Send + Sync {
         grad: &mut Output<F>,
     ) -> Result<F> {
         grad.check_like(student)?;
-        let loss = self.evaluate(student, target)?;
-        grad.check_like(&loss.grad)?;
-        *grad = loss.grad;
-        Ok(loss.value)
+        grad.logits.fill(F::zero());
+        for feature in grad.features.values_mut() {
+            feature.fill(F::zero());
+        }
+        self.accumulate(student, target, F::one(), grad)
     }
 
     /// Adds `scale` times the gradient to `grad`, and returns the value (not scaled).

@@ -2,6 +2,7 @@
 
 use super::LossValue;
 use super::reduction::Shares;
+use crate::distill::Target;
 use crate::distill::faults::error_of;
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -59,10 +60,12 @@ pub(super) fn teacher_numbers<'a, F: Float>(
     Ok(array::elements(teacher))
 }
 
-/// Fails unless there is a class for the label of every row that is read.
-pub(super) fn check_labels(
+/// Fails unless there is a class for the label of every row that is read. What stands for padding need
+/// not be one.
+pub(super) fn check_labels<F: Float>(
     labels: &[usize],
     (rows, classes): (usize, usize),
+    target: Target<'_, F>,
     ignored: Option<usize>,
 ) -> Result<()> {
     if labels.len() != rows {
@@ -72,8 +75,11 @@ pub(super) fn check_labels(
             expected: rows,
         });
     }
-    let bad = |&label: &usize| label >= classes && Some(label) != ignored;
-    match labels.iter().position(bad) {
+    let bad = |row: usize| {
+        let label = labels[row];
+        label >= classes && Some(label) != ignored && target.reads(row)
+    };
+    match (0..rows).find(|&row| bad(row)) {
         None => Ok(()),
         Some(row) => Err(Error::LabelOutOfRange {
             row,

@@ -177,6 +177,20 @@ impl<F: Float> Loss<F> for TailBucketDivergence {
         Ok(LossValue { value, grad })
     }
 
+    fn evaluate_into(
+        &self,
+        student: &Output<F>,
+        target: Target<'_, F>,
+        grad: &mut Output<F>,
+    ) -> Result<F> {
+        grad.check_like(student)?;
+        let batch = self.batch(&student.logits, target.need_top_k(NAME)?, target)?;
+        for feature in grad.features.values_mut() {
+            feature.fill(F::zero());
+        }
+        batch.gradient(F::one(), Store::Write, &mut grad.logits)
+    }
+
     fn accumulate(
         &self,
         student: &Output<F>,

@@ -66,7 +66,7 @@ pub enum AttentionMeasure {
 ///
 /// # Errors
 ///
-/// Where everything is masked there is no mean: [`Error::NumberOutOfRange`](crate::Error::NumberOutOfRange).
+/// Where everything is masked there is no mean: [`Error::NoWeight`](crate::Error::NoWeight).
 /// A score of −∞ that is not masked is [`Error::Infinite`](crate::Error::Infinite).
 ///
 #[doc = feature_errors!()]

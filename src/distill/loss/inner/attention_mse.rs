@@ -52,7 +52,7 @@ use ndarray::Array2;
 ///
 /// # Errors
 ///
-/// Where everything is masked there is no mean: [`Error::NumberOutOfRange`](crate::Error::NumberOutOfRange).
+/// Where everything is masked there is no mean: [`Error::NoWeight`](crate::Error::NoWeight).
 ///
 #[doc = feature_errors!()]
 #[derive(Clone, Debug, PartialEq)]

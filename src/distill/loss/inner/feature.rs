@@ -318,20 +318,25 @@ pub(super) fn spread(chosen: Array2<f64>, examples: &[usize], count: usize) -> A
 }
 
 /// What each row is multiplied by, where row i compares `counts[i]` entries; 0 where it compares
-/// none. Means are over what is compared.
+/// none. Means are over what is compared in the rows that are there.
 pub(super) fn shares_of_compared<F: Float>(
     reduction: Reduction,
     counted: Option<&Counted<F>>,
     counts: &[usize],
 ) -> Result<Vec<f64>> {
-    let compares: Vec<usize> = (0..counts.len()).filter(|&row| counts[row] > 0).collect();
+    let there = |row: usize| counted.is_none_or(|counted| counted.mask[row]);
+    let compares = (0..counts.len()).filter(|&row| counts[row] > 0 && there(row));
+    let compares: Vec<usize> = compares.collect();
     let has_a_divisor = matches!(reduction, Reduction::Sum | Reduction::DividedBy(_));
     if compares.is_empty() && !has_a_divisor {
         let rows = counts.len();
         return Err(Error::NoWeight { rows });
     }
     let reduction = match reduction {
-        Reduction::MeanOverElements => Reduction::DividedBy(number(counts.iter().sum())),
+        Reduction::MeanOverElements => {
+            let entries = compares.iter().map(|&row| counts[row]).sum();
+            Reduction::DividedBy(number(entries))
+        }
         other => other,
     };
     let counted = counted.map(|counted| Counted {

@@ -290,11 +290,11 @@ impl<F: Float> StreamingBatch<'_, F> {
                 shape: vec![tokens, classes],
             });
         }
-        if let Some(labels) = self.labels {
-            check_labels(labels, (tokens, classes), None)?;
-        }
         let mut target = Target::new();
         (target.weights, target.mask) = (self.weights, self.mask);
+        if let Some(labels) = self.labels {
+            check_labels(labels, (tokens, classes), target, None)?;
+        }
         reduction.shares((tokens, classes), target, |_| false)
     }
 }
