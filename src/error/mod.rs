@@ -1,7 +1,9 @@
 //! What can go wrong, in one type.
 
+mod coupling;
 mod external;
 
+pub use coupling::CouplingError;
 pub use external::External;
 
 use std::io;
@@ -463,6 +465,10 @@ pub enum Error {
         /// What went wrong there.
         error: Box<Self>,
     },
+
+    /// Axes are declared to be coupled that cannot be.
+    #[error(transparent)]
+    Coupling(CouplingError),
 
     /// A failure of the caller's own code: a model, a teacher, a loss.
     #[error(transparent)]

@@ -23,6 +23,7 @@ mod exp;
 pub(crate) mod extremes;
 pub(crate) mod fidelity;
 pub(crate) mod finite;
+pub(crate) mod gather;
 mod log;
 pub(crate) mod mixture;
 pub(crate) mod pack;

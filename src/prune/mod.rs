@@ -10,14 +10,22 @@
 //! | function | pattern and importance | PyTorch |
 //! |---|---|---|
 //! | [`l1_unstructured`] | [`Unstructured`], [`Magnitude`] | `torch.nn.utils.prune.l1_unstructured` |
+//! | [`compound`] | any [`Compound`], on what a mask left | `torch.nn.utils.prune.PruningContainer` |
+//! | | [`FromMask`], [`Identity`] | `custom_from_mask`, `identity` |
 
 mod amount;
+mod compound;
+mod given;
 mod importance;
 mod pruner;
+mod shrink;
 mod unstructured;
 
 pub use crate::mask::Mask;
 pub use amount::Amount;
+pub use compound::{Compound, Remaining, compound, compound_along, left_after};
+pub use given::{FromMask, Identity};
 pub use importance::{Elementwise, Importance, Magnitude};
 pub use pruner::{Pruner, PrunerExt};
+pub use shrink::{CoupledAxes, CoupledAxis, Shrinkage, UnitScore};
 pub use unstructured::{Unstructured, l1_unstructured};

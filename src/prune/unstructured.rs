@@ -48,8 +48,8 @@ use ndarray::{ArrayRef, ArrayRefD, Dimension};
 /// * Whatever the importance fails with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unstructured<I> {
-    importance: I,
-    amount: Amount,
+    pub(super) importance: I,
+    pub(super) amount: Amount,
 }
 
 impl<I> Unstructured<I> {
