@@ -15,7 +15,7 @@
 pub use ndarray;
 
 pub mod distill;
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "cache", feature = "masks"))]
 pub mod formats;
 pub mod prelude;
 pub mod prune;

@@ -401,6 +401,24 @@ pub enum Error {
         name: String,
     },
 
+    /// Two things have one name.
+    #[error("two {what} are named {name:?}")]
+    NameRepeated {
+        /// What they are: "tensors", ...
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+
+    /// The caller's watch said to stop; nothing was changed.
+    #[error("stopped by the caller after {done} of {total}, nothing was changed")]
+    Interrupted {
+        /// How much was done.
+        done: usize,
+        /// How much there was to do.
+        total: usize,
+    },
+
     /// An error with the name of the teacher that it belongs to, one of several.
     #[error("teacher {name:?}: {error}")]
     Teacher {

@@ -129,6 +129,21 @@ pub(crate) fn for_each_one(words: &[u64], mut visit: impl FnMut(usize)) {
     }
 }
 
+/// The place of the set bit that `number` others come before; the number of bits if there are not so
+/// many.
+pub(crate) fn nth_one(words: &[u64], number: usize) -> usize {
+    let mut before = 0;
+    for (index, &word) in words.iter().enumerate() {
+        let count = word.count_ones() as usize;
+        if number < before + count {
+            let rest = (before..number).fold(word, |rest, _| rest & (rest - 1));
+            return index * WORD + rest.trailing_zeros() as usize;
+        }
+        before += count;
+    }
+    words.len() * WORD
+}
+
 #[inline(always)]
 fn apply_chunk<T: Copy>(words: &[u64], values: &mut [T], zero: T) {
     let (blocks, rest) = values.as_chunks_mut::<WORD>();
@@ -148,8 +163,8 @@ fn apply_chunk<T: Copy>(words: &[u64], values: &mut [T], zero: T) {
 #[cfg(test)]
 mod tests {
     use super::{
-        WORD, apply, apply_each, count_ones, for_each_one, last_word, ones, pack_word, restore,
-        words_for,
+        WORD, apply, apply_each, count_ones, for_each_one, last_word, nth_one, ones, pack_word,
+        restore, words_for,
     };
     use crate::kernels::dispatch::forced;
     use crate::kernels::parallel::CHUNK;
@@ -241,6 +256,10 @@ mod tests {
             for_each_one(&words, |place| places.push(place));
             let set = |&place: &usize| words[place / WORD] >> (place % WORD) & 1 == 1;
             assert_eq!(places, (0..len).filter(set).collect::<Vec<_>>());
+            for (number, &place) in places.iter().enumerate().step_by(97) {
+                assert_eq!(nth_one(&words, number), place);
+            }
+            assert_eq!(nth_one(&words, places.len()), words.len() * WORD);
         }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) mod fidelity;
 pub(crate) mod finite;
 pub(crate) mod gather;
 mod log;
+pub(crate) mod mix;
 pub(crate) mod mixture;
 pub(crate) mod pack;
 pub(crate) mod parallel;

@@ -2,6 +2,8 @@
 
 mod algebra;
 mod apply;
+#[cfg(feature = "serde")]
+mod serialise;
 
 use crate::error::{Error, Result};
 use crate::kernels::bits;
@@ -33,6 +35,11 @@ use std::fmt;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "serialise::Written", try_from = "serialise::Written")
+)]
 pub struct Mask {
     shape: Vec<usize>,
     len: usize,

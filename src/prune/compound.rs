@@ -103,6 +103,7 @@ pub fn compound<F: Float, D: Dimension>(
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Remaining<P> {
     pruner: P,
     left: Mask,
@@ -155,13 +156,7 @@ fn check_numbers<F: Float>(what: &'static str, alive: &[F], left: &Mask) -> Resu
     let Some(number) = extremes::first_nan(alive) else {
         return Ok(());
     };
-    let (mut seen, mut found) = (0, 0);
-    bits::for_each_one(left.words(), |place| {
-        if seen == number {
-            found = place;
-        }
-        seen += 1;
-    });
+    let found = bits::nth_one(left.words(), number);
     Err(Error::NotANumber {
         what,
         index: shape::index_of(found, left.shape()),

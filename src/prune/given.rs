@@ -29,6 +29,7 @@ use ndarray::ArrayRefD;
 ///
 /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) if the weights have another shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FromMask(Mask);
 
 impl FromMask {
@@ -67,6 +68,7 @@ impl<F: Float> Compound<F> for FromMask {
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Identity;
 
 impl<F: Float> Pruner<F> for Identity {

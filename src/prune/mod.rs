@@ -16,8 +16,10 @@
 mod amount;
 mod compound;
 mod given;
+mod gradual;
 mod importance;
 mod pruner;
+mod regrow;
 mod shrink;
 mod unstructured;
 
@@ -25,7 +27,11 @@ pub use crate::mask::Mask;
 pub use amount::Amount;
 pub use compound::{Compound, Remaining, compound, compound_along, left_after};
 pub use given::{FromMask, Identity};
+pub use gradual::{
+    GradualPruning, Pruned, PrunedTensor, PruningProgress, PruningState, SkipReason, Skipped,
+};
 pub use importance::{Elementwise, Importance, Magnitude};
 pub use pruner::{Pruner, PrunerExt};
+pub use regrow::{Regrown, rigl, set};
 pub use shrink::{CoupledAxes, CoupledAxis, Shrinkage, UnitScore};
 pub use unstructured::{Unstructured, l1_unstructured};

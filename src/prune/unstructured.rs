@@ -47,6 +47,7 @@ use ndarray::{ArrayRef, ArrayRefD, Dimension};
 /// * [`Error::ShapeMismatch`]: the importance gave scores of another shape.
 /// * Whatever the importance fails with.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Unstructured<I> {
     pub(super) importance: I,
     pub(super) amount: Amount,

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 /// How the indices of an axis make units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 enum Layout {
     /// A unit is this many indices in a row.
     Blocks(usize),
@@ -34,6 +35,7 @@ enum Layout {
 /// assert_eq!(keys.tensor(), "attention.weight");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CoupledAxis {
     pub(super) tensor: String,
     pub(super) axis: usize,

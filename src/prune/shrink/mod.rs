@@ -68,6 +68,7 @@ use std::ops::Deref;
 /// * [`CouplingError`] in [`Error::Coupling`]: the axes have different numbers of units, do not divide
 ///   into units, or an index is coupled twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CoupledAxes {
     axes: Vec<CoupledAxis>,
 }

@@ -20,6 +20,7 @@ use ndarray::ArrayRefD;
 /// Sums are in f64, one after the other in the order of the axes and of their elements: the same on
 /// every machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum UnitScore {
     /// Σ |x|.
