@@ -205,15 +205,20 @@ fn parse(text: &[u8], data: u64) -> Result<(BTreeMap<String, String>, Vec<Entry>
         let (given, said) = (tensors.len(), masks.len());
         return Err(format!("it has {given} tensors, not {said}"));
     }
+    let whole = tensors.values().map(|tensor| tensor.data_offsets.1).max();
+    let whole = whole.unwrap_or(0) as u64;
+    if whole != data {
+        return Err(format!("tensors take {whole} bytes, {data} are there"));
+    }
     let entry = |(name, value): (String, Value)| {
-        let found = entry(&metadata, &name, &value, data);
+        let found = entry(&metadata, &name, &value);
         found.ok_or_else(|| format!("what it says of {name:?} is wrong"))
     };
     let entries: Result<Vec<Entry>, String> = masks.into_iter().map(entry).collect();
     Ok((notes, entries?))
 }
 
-fn entry(metadata: &Metadata, name: &str, value: &Value, data: u64) -> Option<Entry> {
+fn entry(metadata: &Metadata, name: &str, value: &Value) -> Option<Entry> {
     let size = |value: &Value| usize::try_from(value.as_u64()?).ok();
     let sizes = value.get("shape")?.as_array()?.iter().map(size);
     let sizes: Vec<usize> = sizes.collect::<Option<_>>()?;
@@ -221,10 +226,8 @@ fn entry(metadata: &Metadata, name: &str, value: &Value, data: u64) -> Option<En
     let tensor = metadata.info(&tensor_name(name))?;
     let (from, to) = tensor.data_offsets;
     // Offsets without gaps are safetensors' to check, and it has.
-    let right = tensor.dtype == Dtype::U8
-        && tensor.shape == [bytes]
-        && to.checked_sub(from) == Some(bytes)
-        && to as u64 <= data;
+    let right =
+        tensor.dtype == Dtype::U8 && tensor.shape == [bytes] && to.checked_sub(from) == Some(bytes);
     right.then_some(Entry {
         name: name.to_owned(),
         shape: sizes,
