@@ -71,14 +71,18 @@ impl Attention {
     }
 }
 
-/// The shortest of several runs, in milliseconds.
-fn time(block: &Attention, x: &Array2<f32>, runs: usize) -> f64 {
-    let run = |_| {
-        let start = Instant::now();
-        black_box(block.forward(black_box(x)));
-        start.elapsed().as_secs_f64() * 1e3
-    };
-    (0..runs).map(run).fold(f64::INFINITY, f64::min)
+/// The shortest of several runs of each, in milliseconds; they take turns, so that a machine that is
+/// busy for a while is so for all.
+fn time<const N: usize>(blocks: [&Attention; N], x: &Array2<f32>, runs: usize) -> [f64; N] {
+    let mut shortest = [f64::INFINITY; N];
+    for _ in 0..runs {
+        for (shortest, block) in shortest.iter_mut().zip(blocks) {
+            let start = Instant::now();
+            black_box(block.forward(black_box(x)));
+            *shortest = shortest.min(start.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    shortest
 }
 
 fn norm(x: &Array2<f32>) -> f64 {
@@ -120,7 +124,7 @@ fn main() -> Result<()> {
 
     let x = Array2::random_using((tokens, width), StandardNormal, &mut random);
     let dense = Attention::new(&tensors);
-    let (right, whole) = (dense.forward(&x), time(&dense, &x, runs));
+    let (right, [whole]) = (dense.forward(&x), time([&dense], &x, runs));
     let bytes = |tensors: &Tensors| tensors.values().map(|t| t.len() * 4).sum::<usize>();
     println!("heads    bytes   smaller ms   masked ms   smaller = masked   output lost");
     println!("{heads:5} {:8} {whole:12.3}", bytes(&tensors));
@@ -138,12 +142,13 @@ fn main() -> Result<()> {
         }
         let (small, masked) = (Attention::new(&smaller), Attention::new(&masked));
         let (answer, under_mask) = (small.forward(&x), masked.forward(&x));
+        let [time_small, time_masked] = time([&small, &masked], &x, runs);
         println!(
             "{:5} {:8} {:12.3} {:11.3} {:>18} {:11.1} %",
             shrinkage.kept().len(),
             bytes(&smaller),
-            time(&small, &x, runs),
-            time(&masked, &x, runs),
+            time_small,
+            time_masked,
             format!("to {:.0e}", norm(&(&answer - &under_mask)) / norm(&right)),
             100.0 * norm(&(&answer - &right)) / norm(&right),
         );

@@ -41,10 +41,7 @@ fn values_come_back() {
     assert_eq!(returns(&Amount::from(0.25)), r#"{"fraction":0.25}"#);
     assert_eq!(returns(&Amount::from(3_usize)), r#"{"count":3}"#);
     returns(&Unstructured::new(Magnitude, 0.5));
-    returns(&Remaining::new(
-        Unstructured::new(Magnitude, 0.5),
-        mask.clone(),
-    ));
+    returns(&Remaining::new(Unstructured::new(Magnitude, 0.5), mask));
     returns(&FromMask::new(small));
     returns(&Identity);
     let axis = CoupledAxis::new("w", Axis(1))

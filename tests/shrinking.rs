@@ -357,7 +357,7 @@ fn what_cannot_be_coupled_says_why() {
     };
     assert_eq!(choose(&[1.0; 3], 1), "3 scores given, 4 needed");
     assert_eq!(choose(&[1.0, f64::NAN, 0.0, 0.0], 1), "score [1] is NaN");
-    let text = "count must lie in 0..=4, the number of weights, got 5";
+    let text = "count must lie in 0..=4, the number of units, got 5";
     assert_eq!(choose(&[1.0; 4], 5), text);
 
     let mut broken = network.clone();

@@ -78,6 +78,15 @@ pub enum CouplingError {
         units: usize,
     },
 
+    /// A count of units to drop is larger than their number.
+    #[error("count must lie in 0..={units}, the number of units, got {count}")]
+    CountOutOfRange {
+        /// The count given.
+        count: usize,
+        /// How many there are.
+        units: usize,
+    },
+
     /// Units are not in order, or one stands twice.
     #[error("units must ascend, got {later} after {earlier}")]
     UnitsNotAscending {

@@ -3,7 +3,9 @@
 //!
 //! The steps of SplitMix64 (Steele, Lea and Flood 2014, <https://doi.org/10.1145/2660193.2660195>).
 
-/// Its increment: 2⁶⁴ divided by the golden ratio, made odd.
+/// 2⁻⁵³
+const ULP: f64 = f64::EPSILON / 2.0;
+/// The increment: 2⁶⁴ divided by the golden ratio, made odd.
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A number in 0 < x ≤ 1, 53 random bits, for this seed and place.
@@ -13,7 +15,7 @@ pub(crate) fn uniform(seed: u64, place: u64) -> f64 {
     let random = stir(start.wrapping_add(place.wrapping_add(1).wrapping_mul(STEP)));
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
     let number = ((random >> 11) + 1) as f64;
-    number / (1_u64 << 53) as f64
+    number * ULP
 }
 
 const fn stir(mut bits: u64) -> u64 {

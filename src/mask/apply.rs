@@ -224,7 +224,7 @@ mod tests {
         let trained = Array2::from_elem((50, 41).f(), f64::NAN);
         let mut restored = trained.clone();
         mask.restore(&mut restored, &stored).unwrap();
-        let mut rewound = trained.clone();
+        let mut rewound = trained;
         mask.rewind(&mut rewound, &stored).unwrap();
         for ((index, restored), kept) in restored.indexed_iter().zip(mask.iter()) {
             assert_eq!(restored.is_nan(), kept);

@@ -8,7 +8,7 @@
 //! tensor is pruned again; [`Pruner::prune_dyn`] by contrast counts over the whole tensor, so that
 //! pruning twice with 0.5 leaves four.
 
-use super::{Amount, Elementwise, Importance, Pruner, Unstructured};
+use super::{Elementwise, Importance, Pruner, Unstructured};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::gather::{gather, scatter};
@@ -191,28 +191,6 @@ pub fn compound_along<F: Float>(
         kept.index_axis_mut(axis, index).assign(&slice);
     }
     left.and(&Mask::from_array(&kept))
-}
-
-/// What a list of amounts, one after the other, leaves of `len`.
-///
-/// Each amount counts what the ones before left.
-///
-/// # Examples
-///
-/// ```
-/// use rarefy::prune::{Amount, left_after};
-///
-/// assert_eq!(left_after(8, [Amount::from(0.5), Amount::from(0.5)])?, 2);
-/// # Ok::<(), rarefy::Error>(())
-/// ```
-///
-/// # Errors
-///
-/// [`Error::AmountOutOfRange`] or [`Error::CountOutOfRange`] if an amount does not fit what is left.
-pub fn left_after(len: usize, amounts: impl IntoIterator<Item = Amount>) -> Result<usize> {
-    amounts
-        .into_iter()
-        .try_fold(len, |left, amount| Ok(left - amount.count(left)?))
 }
 
 #[cfg(test)]

@@ -80,13 +80,13 @@ pub struct PruningState {
 /// What was pruned at a step.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Pruned {
+pub struct PruningStep {
     /// The step.
     pub step: u64,
     /// The share that was due.
     pub sparsity: f64,
     /// Each tensor that was pruned, in the order given.
-    pub tensors: Vec<PrunedTensor>,
+    pub tensors: Vec<TensorChange>,
     /// Each tensor that was passed over, in the order given.
     pub skipped: Vec<Skipped>,
 }
@@ -94,7 +94,7 @@ pub struct Pruned {
 /// What happened to one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct PrunedTensor {
+pub struct TensorChange {
     /// Its name.
     pub name: String,
     /// How many weights it keeps.
@@ -236,7 +236,7 @@ impl<S: Schedule, P> GradualPruning<S, P> {
         &mut self,
         step: u64,
         tensors: &mut [(&str, ArrayViewMutD<'_, F>)],
-    ) -> Result<Option<Pruned>>
+    ) -> Result<Option<PruningStep>>
     where
         P: Fn(&str, Amount) -> Q,
     {
@@ -254,7 +254,7 @@ impl<S: Schedule, P> GradualPruning<S, P> {
         step: u64,
         tensors: &mut [(&str, ArrayViewMutD<'_, F>)],
         mut watch: impl FnMut(PruningProgress<'_>) -> ControlFlow<()>,
-    ) -> Result<Option<Pruned>>
+    ) -> Result<Option<PruningStep>>
     where
         P: Fn(&str, Amount) -> Q,
     {
@@ -268,7 +268,7 @@ impl<S: Schedule, P> GradualPruning<S, P> {
                 name: (*name).to_owned(),
             });
         }
-        let mut report = Pruned {
+        let mut report = PruningStep {
             step,
             sparsity,
             tensors: Vec::new(),
@@ -314,12 +314,12 @@ impl<S: Schedule, P> GradualPruning<S, P> {
     }
 
     /// What a new mask changes.
-    fn compare(&self, name: &str, mask: &Mask) -> Result<PrunedTensor> {
+    fn compare(&self, name: &str, mask: &Mask) -> Result<TensorChange> {
         let (newly_dropped, newly_kept) = match self.state.masks.get(name) {
             Some(before) => (before.and_not(mask)?.kept(), mask.and_not(before)?.kept()),
             None => (mask.dropped(), 0),
         };
-        Ok(PrunedTensor {
+        Ok(TensorChange {
             name: name.to_owned(),
             kept: mask.kept(),
             dropped: mask.dropped(),

@@ -45,7 +45,7 @@ impl Regrown {
     }
 }
 
-/// Drops the weakest share of the kept weights and grows as many where the gradient is largest.
+/// Drops the weakest share of the kept weights and grows as many where the gradient is largest: RigL.
 ///
 /// `gradient` is that of the dense network: of the weights that are dropped too. A weight that goes
 /// and grows again at once keeps its value; one that grows from nothing starts at +0. Among equal
@@ -63,7 +63,7 @@ impl Regrown {
 /// let mask = Mask::from_array(&array![true, true, true, false, false]);
 /// let mut weights = array![3.0_f32, 0.1, 2.0, 0.0, 0.0];
 /// let gradient = array![0.0_f32, 0.0, 0.0, 0.2, -0.9];
-/// let regrown = prune::rigl(&mut weights, &mask, &gradient, 1_usize)?;
+/// let regrown = prune::regrow_by_gradient(&mut weights, &mask, &gradient, 1_usize)?;
 /// assert_eq!(weights, array![3.0, 0.0, 2.0, 0.0, 0.0]);
 /// assert_eq!(regrown.mask, Mask::from_array(&array![true, false, true, false, true]));
 /// # Ok::<(), rarefy::Error>(())
@@ -74,7 +74,7 @@ impl Regrown {
 /// [`Error::ShapeMismatch`] if the shapes differ; [`Error::AmountOutOfRange`] or
 /// [`Error::CountOutOfRange`] if the amount does not fit the kept weights; [`Error::NotANumber`] if a
 /// kept weight, or the gradient where something could grow, is NaN. The weights are then unchanged.
-pub fn rigl<F: Float, D: Dimension>(
+pub fn regrow_by_gradient<F: Float, D: Dimension>(
     weights: &mut ArrayRef<F, D>,
     mask: &Mask,
     gradient: &ArrayRef<F, D>,
@@ -88,7 +88,8 @@ pub fn rigl<F: Float, D: Dimension>(
     })
 }
 
-/// Drops the weakest share of the kept weights and grows as many at random.
+/// Drops the weakest share of the kept weights and grows as many at random: SET, sparse evolutionary
+/// training.
 ///
 /// The random numbers are a function of the seed and the place in the tensor: the same on every
 /// machine, for any number of threads. Give each tensor and each time another seed.
@@ -102,7 +103,7 @@ pub fn rigl<F: Float, D: Dimension>(
 /// let mask = Mask::from_fn((8, 8), |(i, j)| (i + j) % 2 == 0)?;
 /// let mut weights = Array2::from_shape_fn((8, 8), |(i, j)| (i * 8 + j) as f64);
 /// mask.apply(&mut weights)?;
-/// let regrown = prune::set(&mut weights, &mask, 0.25, 7)?;
+/// let regrown = prune::regrow_at_random(&mut weights, &mask, 0.25, 7)?;
 /// assert_eq!(regrown.mask.kept(), 32);
 /// # Ok::<(), rarefy::Error>(())
 /// ```
@@ -112,7 +113,7 @@ pub fn rigl<F: Float, D: Dimension>(
 /// [`Error::ShapeMismatch`] if the shapes differ; [`Error::AmountOutOfRange`] or
 /// [`Error::CountOutOfRange`] if the amount does not fit the kept weights; [`Error::NotANumber`] if a
 /// kept weight is NaN. The weights are then unchanged.
-pub fn set<F: Float, D: Dimension>(
+pub fn regrow_at_random<F: Float, D: Dimension>(
     weights: &mut ArrayRef<F, D>,
     mask: &Mask,
     amount: impl Into<Amount>,
@@ -168,7 +169,7 @@ fn check_numbers<F: Float>(what: &'static str, values: &[F], of: &Mask) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use super::{Regrown, rigl, set};
+    use super::{Regrown, regrow_at_random, regrow_by_gradient};
     use crate::prune::Amount;
     use crate::{Error, Mask};
     use ndarray::{Array2, array};
@@ -219,7 +220,7 @@ mod tests {
             let mask = Mask::from_fn(SHAPE, |(i, j)| (i + j) % modulus == 0).unwrap();
             for amount in [0.0, 0.2, 0.5, 1.0] {
                 let mut after = weights.clone();
-                let regrown = rigl(&mut after, &mask, &gradient, amount).unwrap();
+                let regrown = regrow_by_gradient(&mut after, &mask, &gradient, amount).unwrap();
                 check(&weights, &after, &mask, &regrown);
                 let count = Amount::from(amount).count(mask.kept()).unwrap();
                 let right = slow(&weights, &mask, &scores, count);
@@ -234,7 +235,7 @@ mod tests {
         let mask = Mask::from_fn(SHAPE, |(i, j)| i * j % 4 == 1).unwrap();
         let run = |seed| {
             let mut after = weights.clone();
-            let regrown = set(&mut after, &mask, 0.3, seed).unwrap();
+            let regrown = regrow_at_random(&mut after, &mask, 0.3, seed).unwrap();
             check(&weights, &after, &mask, &regrown);
             regrown.mask
         };
@@ -254,15 +255,15 @@ mod tests {
         let mut weights = array![1.0, 2.0, 0.0];
         let gradient = array![f64::NAN, 0.0, f64::NAN];
         // The first is not free, so its gradient is not looked at.
-        let error = rigl(&mut weights, &mask, &gradient, 0.0).unwrap_err();
+        let error = regrow_by_gradient(&mut weights, &mask, &gradient, 0.0).unwrap_err();
         assert_eq!(error.to_string(), "gradient [2] is NaN");
-        let error = rigl(&mut weights, &mask, &array![0.0, 0.0], 0.5).unwrap_err();
+        let error = regrow_by_gradient(&mut weights, &mask, &array![0.0, 0.0], 0.5).unwrap_err();
         assert_eq!(error.to_string(), "shapes differ: mask [3], gradient [2]");
-        let error = set(&mut weights, &mask, 3_usize, 0).unwrap_err();
+        let error = regrow_at_random(&mut weights, &mask, 3_usize, 0).unwrap_err();
         assert!(matches!(error, Error::CountOutOfRange { count: 3, len: 2 }));
         assert_eq!(weights, array![1.0, 2.0, 0.0]);
         weights[1] = f64::NAN;
-        let error = set(&mut weights, &mask, 0.5, 0).unwrap_err();
+        let error = regrow_at_random(&mut weights, &mask, 0.5, 0).unwrap_err();
         assert_eq!(error.to_string(), "weight [1] is NaN");
     }
 }

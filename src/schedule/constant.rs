@@ -41,7 +41,7 @@ struct Written(f64);
 
 #[cfg(feature = "serde")]
 impl TryFrom<Written> for Constant {
-    type Error = crate::Error;
+    type Error = crate::error::Error;
 
     fn try_from(Written(value): Written) -> Result<Self> {
         Self::new(value)

@@ -48,7 +48,7 @@ impl Exponential {
 
 #[cfg(feature = "serde")]
 impl TryFrom<Ramp> for Exponential {
-    type Error = crate::Error;
+    type Error = crate::error::Error;
 
     fn try_from(ramp: Ramp) -> Result<Self> {
         ramp.check_positive()?;

@@ -72,7 +72,7 @@ struct Written {
 
 #[cfg(feature = "serde")]
 impl TryFrom<Written> for Polynomial {
-    type Error = crate::Error;
+    type Error = crate::error::Error;
 
     fn try_from(Written { ramp, power }: Written) -> Result<Self> {
         check_positive("power", power)?;

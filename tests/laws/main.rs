@@ -16,6 +16,7 @@ mod features;
 mod importance;
 mod inputs;
 mod loss;
+mod mask;
 mod pruner;
 mod quantizer;
 mod schedule;

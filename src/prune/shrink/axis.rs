@@ -115,7 +115,7 @@ impl CoupledAxis {
             }));
         }
         let (Layout::Blocks(per_unit) | Layout::Interleaved(per_unit)) = self.layout;
-        if per_unit == 0 || part.len() % per_unit != 0 {
+        if per_unit == 0 || !part.len().is_multiple_of(per_unit) {
             return Err(Error::Coupling(CouplingError::Undivided {
                 tensor: self.tensor.clone(),
                 axis: self.axis,

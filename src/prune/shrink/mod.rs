@@ -134,7 +134,7 @@ impl CoupledAxes {
     ///
     /// See [`CoupledAxes`]; and [`Error::WrongCount`] unless there is one score a unit,
     /// [`Error::NotANumber`] if one is NaN, [`Error::AmountOutOfRange`] or
-    /// [`Error::CountOutOfRange`] if the amount does not fit the units.
+    /// [`CouplingError::CountOutOfRange`] if the amount does not fit the units.
     pub fn choose<F: Float, A: Deref<Target = ArrayRefD<F>>>(
         &self,
         tensors: &BTreeMap<String, A>,
@@ -155,7 +155,12 @@ impl CoupledAxes {
                 index: vec![unit],
             });
         }
-        let drop = amount.into().count(count)?;
+        let drop = amount.into().count(count).map_err(|error| match error {
+            Error::CountOutOfRange { count, len: units } => {
+                Error::Coupling(CouplingError::CountOutOfRange { count, units })
+            }
+            other => other,
+        })?;
         let mut order: Vec<usize> = (0..count).collect();
         // Stable, and −0 equals +0.
         order.sort_by(|&a, &b| (scores[a] + 0.0).total_cmp(&(scores[b] + 0.0)));
