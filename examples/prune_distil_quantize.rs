@@ -6,9 +6,10 @@
 //! ```
 
 #![allow(
+    clippy::expect_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "an example shows its result by printing it, and counts small numbers"
+    reason = "an example shows its result by printing it, counts small numbers, and knows its shapes"
 )]
 
 use ndarray::{Array1, Array2, Axis, Ix2};

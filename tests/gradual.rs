@@ -59,11 +59,14 @@ impl Training {
     }
 }
 
-fn pruning() -> GradualPruning<Polynomial, fn(&str, Amount) -> Unstructured<Magnitude>> {
+/// What makes a pruner of magnitudes.
+type Method = fn(&str, Amount) -> Unstructured<Magnitude>;
+
+fn pruning() -> GradualPruning<Polynomial, Method> {
     GradualPruning::new(
         Interval::between(4..=40, 3).unwrap(),
         Polynomial::cubic(0.1, 0.8, 4..=40).unwrap(),
-        magnitude as fn(&str, Amount) -> Unstructured<Magnitude>,
+        magnitude as Method,
     )
     .except(["bias"])
 }
@@ -237,7 +240,7 @@ fn rounds_of_what_is_left_are_the_shares_of_the_whole() {
     let rounds = Rounds::new(0.9, 5).unwrap();
     let start = Array1::from_iter((0..1000).map(|i| f64::from(i * 7919 % 1000 + 1)));
     let mut mask = Mask::keep_all(1000).unwrap();
-    let mut weights = start.clone();
+    let mut weights = start;
     let round = Unstructured::new(Magnitude, rounds.each());
     for number in 1..=5 {
         mask = rarefy::prune::compound(&round, &mut weights, &mask).unwrap();
