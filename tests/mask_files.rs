@@ -3,12 +3,15 @@
 #![cfg(feature = "masks")]
 #![allow(
     clippy::unwrap_used,
+    clippy::cast_precision_loss,
     clippy::missing_assert_message,
     reason = "a test fails by panicking, and an assertion's values say enough"
 )]
 
-use ndarray::IxDyn;
+use ndarray::{Array2, IxDyn};
 use rarefy::formats::MaskFile;
+use rarefy::prune::{Amount, GradualPruning, Magnitude, PruningState, Unstructured};
+use rarefy::schedule::Interval;
 use rarefy::{Error, Mask};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -131,6 +134,32 @@ fn other_programs_read_the_bits() {
                 .all(|(place, kept)| bits(place) == kept)
         );
     }
+}
+
+#[test]
+fn a_gradual_pruning_goes_on_from_a_file() {
+    let method = |_: &str, amount: Amount| Unstructured::new(Magnitude, amount);
+    let when = Interval::starting(0, 3).unwrap();
+    let mut pruning = GradualPruning::new(when, |step: u64| 0.1 * step as f64, method);
+    let mut weights = Array2::from_shape_fn((9, 9), |(i, j)| (i * 9 + j) as f64);
+    for step in 0..5 {
+        let mut tensors = [("w", weights.view_mut().into_dyn())];
+        pruning.prune(step, &mut tensors).unwrap();
+    }
+    let mut file = MaskFile::from(pruning.masks().clone());
+    let step = pruning.state().step.unwrap();
+    file.notes.insert("step".to_owned(), step.to_string());
+    let folder = Folder::new("state");
+    file.write(folder.file()).unwrap();
+
+    let file = MaskFile::read(folder.file()).unwrap();
+    let state = PruningState {
+        step: file.notes.get("step").map(|step| step.parse().unwrap()),
+        masks: file.masks,
+    };
+    assert_eq!(&state, pruning.state());
+    let resumed = GradualPruning::new(when, |_: u64| 0.5, method).resume(state);
+    assert_eq!(resumed.masks()["w"].dropped(), 24); // 0.3 · 81 = 24.3
 }
 
 #[test]
