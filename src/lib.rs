@@ -15,7 +15,7 @@
 pub use ndarray;
 
 pub mod distill;
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "cache", feature = "masks"))]
 pub mod formats;
 pub mod prelude;
 pub mod prune;
@@ -29,7 +29,7 @@ mod kernels;
 mod mask;
 mod shape;
 
-pub use error::{Error, External, Result};
+pub use error::{CouplingError, Error, External, Result};
 pub use float::Float;
 pub use mask::Mask;
 

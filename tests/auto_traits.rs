@@ -23,12 +23,16 @@ use rarefy::distill::{
     StreamingDistillation, TailBucketDivergence, Target, TeacherForm, TemperatureFactor, TermValue,
     TopKDivergence, TopKTarget, TotalVariation, Vocabulary, WeightedSum,
 };
-use rarefy::prune::{Amount, Elementwise, Magnitude, Unstructured};
+use rarefy::prune::{
+    Amount, CoupledAxes, CoupledAxis, Elementwise, FromMask, GradualPruning, Identity, Magnitude,
+    PruningProgress, PruningState, PruningStep, Regrown, Remaining, Shrinkage, SkipReason, Skipped,
+    TensorChange, UnitScore, Unstructured,
+};
 use rarefy::quantize::QuantizerExt;
 use rarefy::quantize::{Granularity, Linear, Parameters, Profile, QuantizedTensor, Scheme};
 use rarefy::report::{Drift, Report, TensorReport};
-use rarefy::schedule::{Constant, Cosine, Exponential, MultiStep, Polynomial};
-use rarefy::{Error, Mask, prune, schedule};
+use rarefy::schedule::{Constant, Cosine, Exponential, Interval, MultiStep, Polynomial, Rounds};
+use rarefy::{CouplingError, Error, Mask, prune, schedule};
 use std::fmt::Debug;
 
 fn value<T: Clone + PartialEq + Debug + Send + Sync + Unpin + 'static>() {}
@@ -41,6 +45,20 @@ fn public_types_are_plain_values() {
     value::<Amount>();
     value::<Magnitude>();
     value::<Unstructured<Magnitude>>();
+    value::<CoupledAxes>();
+    value::<CoupledAxis>();
+    value::<FromMask>();
+    value::<GradualPruning<Polynomial, fn(&str, Amount) -> Unstructured<Magnitude>>>();
+    value::<Identity>();
+    value::<PruningState>();
+    value::<PruningStep>();
+    value::<Regrown>();
+    value::<Remaining<Unstructured<Magnitude>>>();
+    value::<Shrinkage>();
+    value::<SkipReason>();
+    value::<Skipped>();
+    value::<TensorChange>();
+    value::<UnitScore>();
     value::<Scheme>();
     value::<Granularity>();
     value::<Profile>();
@@ -109,6 +127,8 @@ fn public_types_are_plain_values() {
     value::<Polynomial>();
     value::<Exponential>();
     value::<MultiStep>();
+    value::<Interval>();
+    value::<Rounds>();
     value::<Report>();
     value::<TensorReport>();
     value::<Drift>();
@@ -117,6 +137,7 @@ fn public_types_are_plain_values() {
     reference::<StreamingBatch<'static, f32>>();
     exclusive::<GradientBuffers<'static, f32>>();
     reference::<Elementwise<'static, f32>>();
+    reference::<PruningProgress<'static>>();
 }
 
 #[cfg(feature = "cache")]
@@ -129,11 +150,18 @@ fn files_can_be_handed_to_other_threads() {
     travels::<CacheWriter>();
 }
 
+#[cfg(feature = "masks")]
+#[test]
+fn files_of_masks_are_plain_values() {
+    value::<rarefy::formats::MaskFile>();
+}
+
 #[test]
 fn errors_travel_but_are_not_compared() {
     fn travels<T: Clone + Debug + std::error::Error + Send + Sync + Unpin + 'static>() {}
     travels::<Error>();
     travels::<rarefy::External>();
+    value::<CouplingError>();
     // A result should not be large because its error is.
     assert!(size_of::<Error>() <= 128, "{} bytes", size_of::<Error>());
 }

@@ -1,7 +1,9 @@
 //! What can go wrong, in one type.
 
+mod coupling;
 mod external;
 
+pub use coupling::CouplingError;
 pub use external::External;
 
 use std::io;
@@ -399,6 +401,24 @@ pub enum Error {
         name: String,
     },
 
+    /// Two things have one name.
+    #[error("two {what} are named {name:?}")]
+    NameRepeated {
+        /// What they are: "tensors", ...
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+
+    /// The caller's watch said to stop; nothing was changed.
+    #[error("stopped by the caller after {done} of {total}, nothing was changed")]
+    Interrupted {
+        /// How much was done.
+        done: usize,
+        /// How much there was to do.
+        total: usize,
+    },
+
     /// An error with the name of the teacher that it belongs to, one of several.
     #[error("teacher {name:?}: {error}")]
     Teacher {
@@ -463,6 +483,10 @@ pub enum Error {
         /// What went wrong there.
         error: Box<Self>,
     },
+
+    /// Axes are declared to be coupled that cannot be.
+    #[error(transparent)]
+    Coupling(CouplingError),
 
     /// A failure of the caller's own code: a model, a teacher, a loss.
     #[error(transparent)]

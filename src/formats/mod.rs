@@ -2,8 +2,16 @@
 //!
 //! | feature | what | format |
 //! |---|---|---|
-//! | `cache` | what a teacher said of each row: [`CacheWriter`], [`CacheReader`] | a folder of safetensors files |
+//! | `cache` | what a teacher said of each row: `CacheWriter`, `CacheReader` | a folder of safetensors files |
+//! | `masks` | masks by name: `MaskFile` | a safetensors file |
 
+#[cfg(feature = "cache")]
 mod cache;
+mod file;
+#[cfg(feature = "masks")]
+mod masks;
 
+#[cfg(feature = "cache")]
 pub use cache::{CacheReader, CacheSettings, CacheWriter};
+#[cfg(feature = "masks")]
+pub use masks::MaskFile;

@@ -1,7 +1,7 @@
 //! Bit masks: one bit a weight, sixty-four to a word, lowest bit first.
 
 use super::dispatch::vectorize;
-use super::parallel::{CHUNK, fold_ranges, for_chunks_mut};
+use super::parallel::{CHUNK, fold_ranges, for_chunks_mut, for_chunks_of_each};
 
 /// Weights per word.
 pub(crate) const WORD: usize = 64;
@@ -76,6 +76,74 @@ pub(crate) fn apply<T: Copy + Send + Sync>(words: &[u64], values: &mut [T], zero
     });
 }
 
+/// [`apply`] to several slices of `len` values, chunk by chunk: the words of a chunk are fetched once.
+pub(crate) fn apply_each<T: Copy + Send + Sync, const N: usize>(
+    words: &[u64],
+    len: usize,
+    slices: [&mut [T]; N],
+    zero: T,
+) {
+    assert_eq!(words.len(), words_for(len), "one bit a value");
+    assert!(
+        slices.iter().all(|values| values.len() == len),
+        "each as long as the mask"
+    );
+    for_chunks_of_each(slices, CHUNK, |index, parts| {
+        let words = &words[index * WORDS_PER_CHUNK..];
+        for values in parts {
+            vectorize(
+                #[inline(always)]
+                || apply_chunk(words, values, zero),
+            );
+        }
+    });
+}
+
+/// Takes the value of `stored` wherever the bit is not set, and leaves every other value untouched.
+pub(crate) fn restore<T: Copy + Send + Sync>(words: &[u64], values: &mut [T], stored: &[T]) {
+    assert_eq!(words.len(), words_for(values.len()), "one bit a value");
+    assert_eq!(values.len(), stored.len(), "one stored value a value");
+    for_chunks_mut(values, CHUNK, |index, values| {
+        let words = &words[index * WORDS_PER_CHUNK..];
+        let stored = &stored[index * CHUNK..][..values.len()];
+        vectorize(
+            #[inline(always)]
+            || {
+                for (index, (value, &stored)) in values.iter_mut().zip(stored).enumerate() {
+                    let kept = words[index / WORD] >> (index % WORD) & 1 == 1;
+                    *value = if kept { *value } else { stored };
+                }
+            },
+        );
+    });
+}
+
+/// Calls `visit` with the place of each bit that is set, in order.
+pub(crate) fn for_each_one(words: &[u64], mut visit: impl FnMut(usize)) {
+    for (number, &word) in words.iter().enumerate() {
+        let mut rest = word;
+        while rest != 0 {
+            visit(number * WORD + rest.trailing_zeros() as usize);
+            rest &= rest - 1;
+        }
+    }
+}
+
+/// The place of the set bit that `number` others come before; the number of bits if there are not so
+/// many.
+pub(crate) fn nth_one(words: &[u64], number: usize) -> usize {
+    let mut before = 0;
+    for (index, &word) in words.iter().enumerate() {
+        let count = word.count_ones() as usize;
+        if number < before + count {
+            let rest = (before..number).fold(word, |rest, _| rest & (rest - 1));
+            return index * WORD + rest.trailing_zeros() as usize;
+        }
+        before += count;
+    }
+    words.len() * WORD
+}
+
 #[inline(always)]
 fn apply_chunk<T: Copy>(words: &[u64], values: &mut [T], zero: T) {
     let (blocks, rest) = values.as_chunks_mut::<WORD>();
@@ -94,7 +162,10 @@ fn apply_chunk<T: Copy>(words: &[u64], values: &mut [T], zero: T) {
 
 #[cfg(test)]
 mod tests {
-    use super::{WORD, apply, count_ones, last_word, ones, pack_word, words_for};
+    use super::{
+        WORD, apply, apply_each, count_ones, for_each_one, last_word, nth_one, ones, pack_word,
+        restore, words_for,
+    };
     use crate::kernels::dispatch::forced;
     use crate::kernels::parallel::CHUNK;
 
@@ -153,5 +224,42 @@ mod tests {
                 }
             }
         });
+    }
+
+    #[test]
+    fn each_of_several_is_what_one_alone_becomes() {
+        forced::at_every_level(|level| {
+            for len in LENGTHS {
+                let words = noise(len);
+                let before: Vec<f64> = (0..len).map(|i| i as f64 - 3.0).collect();
+                let mut right = before.clone();
+                apply(&words, &mut right, 0.0);
+                let mut four = [(); 4].map(|()| before.clone());
+                apply_each(&words, len, four.each_mut().map(Vec::as_mut_slice), 0.0);
+                assert!(
+                    four.iter().all(|values| *values == right),
+                    "{len} at {level:?}"
+                );
+
+                let mut restored = right.clone();
+                restore(&words, &mut restored, &before);
+                assert_eq!(restored, before, "{len} at {level:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn set_bits_are_visited_in_order() {
+        for len in LENGTHS {
+            let words = noise(len);
+            let mut places = Vec::new();
+            for_each_one(&words, |place| places.push(place));
+            let set = |&place: &usize| words[place / WORD] >> (place % WORD) & 1 == 1;
+            assert_eq!(places, (0..len).filter(set).collect::<Vec<_>>());
+            for (number, &place) in places.iter().enumerate().step_by(97) {
+                assert_eq!(nth_one(&words, number), place);
+            }
+            assert_eq!(nth_one(&words, places.len()), words.len() * WORD);
+        }
     }
 }

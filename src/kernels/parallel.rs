@@ -92,9 +92,33 @@ pub(crate) fn for_chunks_mut<T: Send>(
         .for_each(|(index, part)| task(index, part));
 }
 
+/// Hands out several slices of the same length in chunks, those of one place together.
+pub(crate) fn for_chunks_of_each<T: Send, const N: usize>(
+    slices: [&mut [T]; N],
+    chunk: usize,
+    task: impl Fn(usize, [&mut [T]; N]) + Sync,
+) {
+    let len = slices.iter().map(|slice| slice.len()).max().unwrap_or(0);
+    if len <= chunk {
+        return task(0, slices);
+    }
+    let mut chunks = slices.map(|slice| slice.chunks_mut(chunk));
+    let parts: Vec<[&mut [T]; N]> = (0..len.div_ceil(chunk))
+        .map(|_| {
+            chunks
+                .each_mut()
+                .map(|chunks| chunks.next().unwrap_or_default())
+        })
+        .collect();
+    parts
+        .into_par_iter()
+        .enumerate()
+        .for_each(|(index, parts)| task(index, parts));
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{fold_ranges, for_chunks_mut, map_chunks_mut, map_ranges};
+    use super::{fold_ranges, for_chunks_mut, for_chunks_of_each, map_chunks_mut, map_ranges};
 
     #[test]
     fn ranges_cover_everything_once_and_in_order() {
@@ -126,5 +150,19 @@ mod tests {
         assert_eq!((out[9], out[10], out[24]), (0, 1, 2));
         let lengths = map_chunks_mut(&mut out, 10, |_, part| part.len());
         assert_eq!(lengths, [10, 10, 5]);
+    }
+
+    #[test]
+    fn chunks_of_several_slices_go_together() {
+        for len in [0, 1, 10, 25] {
+            let (mut a, mut b) = (vec![0; len], vec![0; len]);
+            for_chunks_of_each([&mut a, &mut b], 10, |index, [a, b]| {
+                assert_eq!(a.len(), b.len());
+                a.fill(index);
+                b.fill(index + 1);
+            });
+            assert!((0..len).all(|i| a[i] == i / 10 && b[i] == i / 10 + 1));
+        }
+        for_chunks_of_each::<u8, 0>([], 10, |_, []| {});
     }
 }

@@ -21,6 +21,11 @@ use crate::error::{Error, Result};
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Amount {
     /// A share of the weights, in 0..=1.
     Fraction(f64),

@@ -47,9 +47,10 @@ use ndarray::{ArrayRef, ArrayRefD, Dimension};
 /// * [`Error::ShapeMismatch`]: the importance gave scores of another shape.
 /// * Whatever the importance fails with.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Unstructured<I> {
-    importance: I,
-    amount: Amount,
+    pub(super) importance: I,
+    pub(super) amount: Amount,
 }
 
 impl<I> Unstructured<I> {

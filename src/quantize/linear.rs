@@ -32,6 +32,7 @@ use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
 /// followed by `quantize_per_tensor` and `quantize_per_channel` give for f32. For f64 weights, which
 /// PyTorch does not quantize, the same formulas are taken in f64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Profile {
     /// Ours: opposite numbers have opposite codes, the largest weight is kept, one rounding.
@@ -103,6 +104,7 @@ impl Profile {
 /// * [`Error::AxisOutOfRange`]: no such axis.
 /// * [`Error::ScaleOverflow`]: weights in f64 that are too large for a scale in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Linear {
     bits: u32,
     granularity: Granularity,

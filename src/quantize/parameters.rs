@@ -9,6 +9,7 @@ use std::fmt;
 /// Checked where it meets a tensor, in [`QuantizedTensor::from_codes`](super::QuantizedTensor) and
 /// its siblings.
 #[derive(Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Parameters {
     scheme: Scheme,
     granularity: Granularity,

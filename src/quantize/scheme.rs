@@ -17,16 +17,39 @@ const MOST_BITS: u32 = 8;
 ///
 /// In each of them some code means exactly 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Written")
+)]
 pub struct Scheme {
     bits: u32,
     kind: Kind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 enum Kind {
     Symmetric,
     SymmetricFullRange,
     Affine,
+}
+
+/// A scheme as it comes in, before it is checked.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+struct Written {
+    bits: u32,
+    kind: Kind,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Written> for Scheme {
+    type Error = Error;
+
+    fn try_from(Written { bits, kind }: Written) -> Result<Self> {
+        Self::new(bits, kind)
+    }
 }
 
 impl Scheme {

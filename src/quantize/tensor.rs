@@ -28,11 +28,35 @@ use std::fmt;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Written")
+)]
 pub struct QuantizedTensor {
     shape: Vec<usize>,
+    #[cfg_attr(feature = "serde", serde(skip))]
     len: usize,
     packed: Vec<u8>,
     parameters: Parameters,
+}
+
+/// A tensor as it comes in, before it is checked.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+struct Written {
+    shape: Vec<usize>,
+    packed: Vec<u8>,
+    parameters: Parameters,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Written> for QuantizedTensor {
+    type Error = Error;
+
+    fn try_from(written: Written) -> Result<Self> {
+        Self::from_packed(written.shape, written.packed, written.parameters)
+    }
 }
 
 impl QuantizedTensor {

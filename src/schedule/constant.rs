@@ -15,6 +15,11 @@ use crate::error::Result;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Written")
+)]
 pub struct Constant(f64);
 
 impl Constant {
@@ -26,6 +31,20 @@ impl Constant {
     pub fn new(value: f64) -> Result<Self> {
         check_finite("value", value)?;
         Ok(Self(value))
+    }
+}
+
+/// A value as it comes in, before it is checked.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+struct Written(f64);
+
+#[cfg(feature = "serde")]
+impl TryFrom<Written> for Constant {
+    type Error = crate::error::Error;
+
+    fn try_from(Written(value): Written) -> Result<Self> {
+        Self::new(value)
     }
 }
 

@@ -26,6 +26,7 @@ use std::ops::RangeInclusive;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Cosine(Ramp);
 
 impl Cosine {

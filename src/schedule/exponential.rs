@@ -5,7 +5,7 @@
 //! ```
 
 use super::Schedule;
-use super::ramp::{Ramp, check_positive};
+use super::ramp::Ramp;
 use crate::error::Result;
 use std::ops::RangeInclusive;
 
@@ -24,6 +24,11 @@ use std::ops::RangeInclusive;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Ramp")
+)]
 pub struct Exponential(Ramp);
 
 impl Exponential {
@@ -35,9 +40,19 @@ impl Exponential {
     /// finite,
     /// [`Error::StepsNotAscending`](crate::Error::StepsNotAscending) if the range runs backwards.
     pub fn new(from: f64, to: f64, steps: RangeInclusive<u64>) -> Result<Self> {
-        check_positive("from", from)?;
-        check_positive("to", to)?;
-        Ramp::new(from, to, steps).map(Self)
+        let ramp = Ramp::new(from, to, steps)?;
+        ramp.check_positive()?;
+        Ok(Self(ramp))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Ramp> for Exponential {
+    type Error = crate::error::Error;
+
+    fn try_from(ramp: Ramp) -> Result<Self> {
+        ramp.check_positive()?;
+        Ok(Self(ramp))
     }
 }
 

@@ -21,6 +21,7 @@ use std::ops::RangeInclusive;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Linear(Ramp);
 
 impl Linear {

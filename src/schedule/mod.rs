@@ -14,7 +14,8 @@
 //! | [`Polynomial`] | to + (from − to) · (1 − p)ᵉ; e = 3 is the cubic of gradual pruning |
 //! | [`Exponential`] | from · (to / from)ᵖ |
 //!
-//! [`Constant`] and [`MultiStep`] complete them, and any `Fn(u64) -> f64` is a schedule too.
+//! [`Constant`] and [`MultiStep`] complete them, and any `Fn(u64) -> f64` is a schedule too. [`Rounds`]
+//! counts rounds of iterative pruning. An [`Interval`] says *when*: at which steps something is due.
 //!
 //! ```
 //! use rarefy::schedule::{Polynomial, Schedule};
@@ -33,17 +34,21 @@
 mod constant;
 mod cosine;
 mod exponential;
+mod interval;
 mod linear;
 mod multi_step;
 mod polynomial;
 mod ramp;
+mod rounds;
 
 pub use constant::Constant;
 pub use cosine::Cosine;
 pub use exponential::Exponential;
+pub use interval::Interval;
 pub use linear::Linear;
 pub use multi_step::MultiStep;
 pub use polynomial::Polynomial;
+pub use rounds::Rounds;
 
 /// A value over training steps.
 ///

@@ -16,6 +16,11 @@ use crate::error::{Error, Result};
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Written")
+)]
 pub struct MultiStep {
     initial: f64,
     milestones: Vec<(u64, f64)>,
@@ -45,6 +50,23 @@ impl MultiStep {
             initial,
             milestones,
         })
+    }
+}
+
+/// A table as it comes in, before it is checked.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+struct Written {
+    initial: f64,
+    milestones: Vec<(u64, f64)>,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Written> for MultiStep {
+    type Error = Error;
+
+    fn try_from(written: Written) -> Result<Self> {
+        Self::new(written.initial, written.milestones)
     }
 }
 

@@ -26,6 +26,11 @@ use std::ops::RangeInclusive;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Written")
+)]
 pub struct Polynomial {
     ramp: Ramp,
     power: f64,
@@ -54,6 +59,24 @@ impl Polynomial {
     /// Those of [`new`](Self::new).
     pub fn cubic(from: f64, to: f64, steps: RangeInclusive<u64>) -> Result<Self> {
         Self::new(from, to, steps, 3.0)
+    }
+}
+
+/// A schedule as it comes in, before it is checked.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+struct Written {
+    ramp: Ramp,
+    power: f64,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Written> for Polynomial {
+    type Error = crate::error::Error;
+
+    fn try_from(Written { ramp, power }: Written) -> Result<Self> {
+        check_positive("power", power)?;
+        Ok(Self { ramp, power })
     }
 }
 

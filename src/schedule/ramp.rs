@@ -5,6 +5,11 @@ use std::ops::RangeInclusive;
 
 /// Two values and the steps between which one becomes the other.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Written")
+)]
 pub(super) struct Ramp {
     from: f64,
     to: f64,
@@ -31,6 +36,12 @@ impl Ramp {
         })
     }
 
+    /// Fails unless both values are positive.
+    pub(super) fn check_positive(&self) -> Result<()> {
+        check_positive("from", self.from)?;
+        check_positive("to", self.to)
+    }
+
     /// The value at `step`; `between(from, to, p)` gives it for 0 < p < 1.
     #[expect(clippy::cast_precision_loss, reason = "a share of steps")]
     pub(super) fn at(&self, step: u64, between: impl Fn(f64, f64, f64) -> f64) -> f64 {
@@ -45,6 +56,25 @@ impl Ramp {
         // Rounding may carry a value past an end by the last bit; no schedule leaves its range.
         let (low, high) = (self.from.min(self.to), self.from.max(self.to));
         between(self.from, self.to, share).clamp(low, high)
+    }
+}
+
+/// A ramp as it comes in, before it is checked.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+struct Written {
+    from: f64,
+    to: f64,
+    first: u64,
+    last: u64,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Written> for Ramp {
+    type Error = Error;
+
+    fn try_from(written: Written) -> Result<Self> {
+        Self::new(written.from, written.to, written.first..=written.last)
     }
 }
 

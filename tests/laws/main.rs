@@ -17,7 +17,9 @@ mod identities;
 mod importance;
 mod inputs;
 mod loss;
-mod masks;
+mod mask;
+
 mod pruner;
 mod quantizer;
+mod row_masks;
 mod schedule;

@@ -3,7 +3,7 @@
 use crate::inputs::{ALL_VALUES, SHAPES, Values, array, each_layout, same_in_every_pool};
 use ndarray::{ArrayD, ArrayRefD, Axis};
 use rarefy::prelude::*;
-use rarefy::prune::{Amount, Magnitude, Unstructured};
+use rarefy::prune::{Amount, Compound, Magnitude, Unstructured};
 use rarefy::{Error, Float, Mask, Result};
 use std::sync::Arc;
 
@@ -20,6 +20,17 @@ impl<F: Float> Importance<F> for DoubledAsArray {
     }
 }
 
+/// Compound pruning of what a mask left that keeps everything.
+#[derive(Debug)]
+struct OfAll<P>(P);
+
+impl<F: Float, P: Compound<F>> Pruner<F> for OfAll<P> {
+    fn mask_dyn(&self, weights: &ArrayRefD<F>) -> Result<Mask> {
+        let all = Mask::keep_all(weights.raw_dim())?;
+        self.0.compound_dyn(weights, &all)
+    }
+}
+
 fn families<F: Float>() -> Vec<(&'static str, Family<F>)> {
     vec![
         ("magnitude", |amount| {
@@ -27,6 +38,12 @@ fn families<F: Float>() -> Vec<(&'static str, Family<F>)> {
         }),
         ("scores", |amount| {
             Arc::new(Unstructured::new(DoubledAsArray, amount))
+        }),
+        ("compound", |amount| {
+            Arc::new(OfAll(Unstructured::new(Magnitude, amount)))
+        }),
+        ("compound scores", |amount| {
+            Arc::new(OfAll(Unstructured::new(DoubledAsArray, amount)))
         }),
         ("boxed", |amount| {
             let importance: Box<dyn Importance<F>> = Box::new(Magnitude);

@@ -1,6 +1,7 @@
 //! Rows as the bytes that stand in a file.
 
 use crate::float::Float;
+use crate::formats::file::checksum;
 use crate::kernels::real::Real;
 use half::f16;
 use ndarray::ArrayRef1;
@@ -55,14 +56,6 @@ impl Rows {
         let logs = self.logs.chunks(length(LOG_BYTES));
         indices.zip(logs).map(|(i, l)| checksum([i, l])).collect()
     }
-}
-
-pub(super) fn checksum<const PARTS: usize>(parts: [&[u8]; PARTS]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.finalize()
 }
 
 /// The nearest half; a class that is possible stays possible.

@@ -1,10 +1,12 @@
 //! The folder of a cache: names, whole files, one writer.
 
 use crate::error::{Error, Result};
+use crate::formats::file;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+
+pub(super) use crate::formats::file::{damaged, failed};
 
 const PREFIX: &str = "shard-";
 const SUFFIX: &str = ".safetensors";
@@ -14,24 +16,6 @@ const LOCK: &str = "writer.lock";
 
 pub(super) fn shard_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{PREFIX}{number:08}{SUFFIX}"))
-}
-
-pub(super) fn failed<'a>(
-    action: &'static str,
-    path: &'a Path,
-) -> impl Fn(io::Error) -> Error + use<'a> {
-    move |source| Error::File {
-        action,
-        path: path.display().to_string(),
-        source: Arc::new(source),
-    }
-}
-
-pub(super) fn damaged(path: &Path, why: impl Into<String>) -> Error {
-    Error::DamagedFile {
-        path: path.display().to_string(),
-        why: why.into(),
-    }
 }
 
 /// The numbers of the shards that are there, in order.
@@ -93,35 +77,5 @@ pub(super) fn lock(folder: &Path) -> Result<File> {
 
 /// Puts a shard in its place, as a whole or not at all.
 pub(super) fn replace(folder: &Path, number: u64, parts: &[&[u8]]) -> Result<()> {
-    let path = shard_path(folder, number);
-    let partial = path.with_extension("safetensors.partial");
-    let written = write(&partial, parts)
-        .map_err(failed("write", &partial))
-        .and_then(|()| fs::rename(&partial, &path).map_err(failed("replace", &path)));
-    if written.is_err() {
-        // The first failure is the one to tell of; what stays is swept by the next writer.
-        let _ = fs::remove_file(&partial);
-    }
-    written?;
-    sync(folder).map_err(failed("sync", folder))
-}
-
-fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    for part in parts {
-        file.write_all(part)?;
-    }
-    file.sync_all()
-}
-
-/// Brings the names of files to the disk.
-#[cfg(unix)]
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// A folder cannot be opened as a file here; its names are the file system's matter.
-#[cfg(not(unix))]
-fn sync(_: &Path) -> io::Result<()> {
-    Ok(())
+    file::replace(&shard_path(folder, number), parts)
 }

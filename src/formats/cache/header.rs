@@ -1,9 +1,10 @@
 //! The header of a shard: written by us, read from anybody.
 
-use super::block::{INDEX_BYTES, LOG_BYTES, Rows, checksum};
+use super::block::{INDEX_BYTES, LOG_BYTES, Rows};
 use super::folder::{damaged, failed};
 use super::settings::CacheSettings;
 use crate::error::Result;
+use crate::formats::file::{checksum, checksum_of_texts, framed, read_header};
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde_json::{Value, json};
@@ -14,8 +15,6 @@ use std::path::Path;
 
 const FORMAT: &str = "rarefy teacher cache";
 const VERSION: &str = "1";
-/// The longest header that safetensors allows.
-const LONGEST: u64 = 100_000_000;
 const INDICES: &str = "indices";
 const LOGS: &str = "log_probabilities";
 const OF_HEADER: &str = "header_checksum";
@@ -51,7 +50,7 @@ pub(super) fn encode(settings: &CacheSettings, first_row: u64, rows: &Rows) -> V
         ("notes", settings.notes.clone()),
         ("block_checksums", checksums),
     ]);
-    let of_header = of_header(texts.iter().map(|(key, text)| (*key, text.as_str())));
+    let of_header = checksum_of_texts(texts.iter().map(|(key, text)| (*key, text.as_str())));
     texts.insert(OF_HEADER, of_header);
     let (indices, logs) = (rows.indices.len(), rows.logs.len());
     let header = json!({
@@ -59,49 +58,14 @@ pub(super) fn encode(settings: &CacheSettings, first_row: u64, rows: &Rows) -> V
         INDICES: { "dtype": "U32", "shape": [count, k], "data_offsets": [0, indices] },
         LOGS: { "dtype": "F16", "shape": [count, k], "data_offsets": [indices, indices + logs] },
     });
-    let mut text = header.to_string().into_bytes();
-    // The tensors begin at a multiple of 8.
-    text.resize(text.len().next_multiple_of(8), b' ');
-    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
-    bytes.append(&mut text);
-    bytes
-}
-
-/// The checksum of keys and values, which must come in the order of the keys.
-fn of_header<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let mut bytes = Vec::new();
-    for text in texts.flat_map(|(key, value)| [key, value]) {
-        bytes.extend((text.len() as u64).to_le_bytes());
-        bytes.extend(text.as_bytes());
-    }
-    format!("{:08x}", checksum([&bytes]))
+    framed(&header)
 }
 
 /// Reads the header of shard `number`, and checks it against the length of the file.
 pub(super) fn read(file: &mut File, path: &Path, number: u64) -> Result<Header> {
-    let failed = failed("read", path);
-    let length = file.metadata().map_err(&failed)?.len();
-    let mut size = [0; 8];
-    if length < 8 {
-        return Err(damaged(path, format!("{length} bytes are no header")));
-    }
-    file.seek(SeekFrom::Start(0)).map_err(&failed)?;
-    file.read_exact(&mut size).map_err(&failed)?;
-    let size = u64::from_le_bytes(size);
-    if size > LONGEST.min(length - 8) {
-        let why = format!("a header of {size} bytes in a file of {length}");
-        return Err(damaged(path, why));
-    }
-    let mut text = Vec::new();
-    let read = file.take(size).read_to_end(&mut text).map_err(&failed)?;
-    if read as u64 != size {
-        return Err(damaged(path, "it became shorter while it was read"));
-    }
-    parse(&text, length - 8 - size, number)
-        .map(|header| Header {
-            start: 8 + size,
-            ..header
-        })
+    let (text, start, data) = read_header(file, path)?;
+    parse(&text, data, number)
+        .map(|header| Header { start, ..header })
         .map_err(|why| damaged(path, why))
 }
 
@@ -126,7 +90,7 @@ fn parse(text: &[u8], data: u64, number: u64) -> Result<Header, String> {
         return Err(format!("version {version} is not {VERSION}"));
     }
     let others = texts.iter().filter(|(key, _)| **key != OF_HEADER);
-    if text(OF_HEADER)? != of_header(others.map(|(key, value)| (*key, *value))) {
+    if text(OF_HEADER)? != checksum_of_texts(others.map(|(key, value)| (*key, *value))) {
         return Err("the checksum of its header is another".to_owned());
     }
     let number_of = |key| {
@@ -223,7 +187,7 @@ impl Header {
             indices: part(self.start, INDEX_BYTES)?,
             logs: part(logs_start, LOG_BYTES)?,
         };
-        if self.checksums.get(block) == Some(&checksum([&rows.indices, &rows.logs])) {
+        if self.checksums.get(block) == Some(&checksum([&*rows.indices, &*rows.logs])) {
             return Ok(rows);
         }
         let (from, to) = (self.first_row + first as u64, first + count);

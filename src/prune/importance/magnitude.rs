@@ -17,6 +17,7 @@ use ndarray::{ArrayD, ArrayRefD};
 ///
 /// The importance of PyTorch's `L1Unstructured`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Magnitude;
 
 impl<F: Float> Importance<F> for Magnitude {

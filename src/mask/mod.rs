@@ -1,9 +1,14 @@
 //! Which weights stay: one bit each.
 
+mod algebra;
+mod apply;
+#[cfg(feature = "serde")]
+mod serialise;
+
 use crate::error::{Error, Result};
-use crate::kernels::{array, bits};
+use crate::kernels::bits;
 use crate::shape;
-use ndarray::{ArrayD, ArrayRef, Dimension, IntoDimension, IxDyn};
+use ndarray::{ArrayD, ArrayRef, Axis, Dimension, IntoDimension, IxDyn};
 use num_traits::Zero;
 use std::fmt;
 
@@ -30,6 +35,11 @@ use std::fmt;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "serialise::Written", try_from = "serialise::Written")
+)]
 pub struct Mask {
     shape: Vec<usize>,
     len: usize,
@@ -240,55 +250,39 @@ impl Mask {
         self.words[place / bits::WORD] >> (place % bits::WORD) & 1 == 1
     }
 
+    /// The indices along `axis` whose slices keep at least one weight, in order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ndarray::{Axis, array};
+    /// use rarefy::Mask;
+    ///
+    /// let mask = Mask::from_array(&array![[true, false], [false, false], [true, true]]);
+    /// assert_eq!(mask.alive(Axis(0))?, [0, 2]);
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AxisOutOfRange`] if there is no such axis.
+    pub fn alive(&self, axis: Axis) -> Result<Vec<usize>> {
+        let Some(&length) = self.shape.get(axis.index()) else {
+            return Err(Error::AxisOutOfRange {
+                axis: axis.index(),
+                ndim: self.shape.len(),
+            });
+        };
+        let inner = shape::count(&self.shape[axis.index() + 1..])?.max(1);
+        let mut alive = vec![false; length];
+        bits::for_each_one(&self.words, |place| alive[place / inner % length] = true);
+        Ok((0..length).filter(|&index| alive[index]).collect())
+    }
+
     /// The mask as an array of flags.
     pub fn to_array(&self) -> ArrayD<bool> {
         let mut kept = self.iter();
         ArrayD::from_shape_simple_fn(IxDyn(&self.shape), || kept.next().unwrap_or(false))
-    }
-
-    /// Writes +0 wherever the mask drops a weight, and touches nothing else.
-    ///
-    /// Zeros are written, never multiplied: a dropped NaN or infinity becomes 0, and a dropped
-    /// negative weight does not become −0, as both would under PyTorch's `weight * mask`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ShapeMismatch`] if `values` have another shape; they are then unchanged.
-    pub fn apply<T: Copy + Zero + Send + Sync, D: Dimension>(
-        &self,
-        values: &mut ArrayRef<T, D>,
-    ) -> Result<()> {
-        shape::check_same("mask", &self.shape, "array", values.shape())?;
-        array::update(values, |values| bits::apply(&self.words, values, T::zero()));
-        Ok(())
-    }
-
-    /// The mask that keeps what both keep.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ShapeMismatch`] if the shapes differ.
-    pub fn and(&self, other: &Self) -> Result<Self> {
-        self.combine(other, |a, b| a & b)
-    }
-
-    /// The mask that keeps what either keeps.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ShapeMismatch`] if the shapes differ.
-    pub fn or(&self, other: &Self) -> Result<Self> {
-        self.combine(other, |a, b| a | b)
-    }
-
-    fn combine(&self, other: &Self, word: impl Fn(u64, u64) -> u64) -> Result<Self> {
-        shape::check_same("mask", &self.shape, "other mask", &other.shape)?;
-        let pairs = self.words.iter().zip(&other.words);
-        Ok(Self {
-            shape: self.shape.clone(),
-            len: self.len,
-            words: pairs.map(|(&a, &b)| word(a, b)).collect(),
-        })
     }
 
     /// A mask of mask bits that a kernel made.
@@ -320,7 +314,7 @@ impl fmt::Debug for Mask {
 mod tests {
     use super::Mask;
     use crate::Error;
-    use ndarray::{Array2, array};
+    use ndarray::{Axis, array};
 
     #[test]
     fn bits_follow_row_major_order_whatever_the_memory_order() {
@@ -361,52 +355,6 @@ mod tests {
     }
 
     #[test]
-    fn combining_is_bit_by_bit() {
-        let a = Mask::from_array(&array![true, true, false, false]);
-        let b = Mask::from_array(&array![true, false, true, false]);
-        assert_eq!(
-            a.and(&b).unwrap(),
-            Mask::from_array(&array![true, false, false, false])
-        );
-        assert_eq!(
-            a.or(&b).unwrap(),
-            Mask::from_array(&array![true, true, true, false])
-        );
-        let message = a.and(&Mask::keep_all(5).unwrap()).unwrap_err().to_string();
-        assert_eq!(message, "shapes differ: mask [4], other mask [5]");
-    }
-
-    #[test]
-    fn applying_writes_positive_zeros_and_keeps_other_bits() {
-        let mask = Mask::from_array(&array![[true, false], [false, true]]);
-        let mut values = array![[f32::NAN, f32::NAN], [-1.0, -0.0]];
-        mask.apply(&mut values).unwrap();
-        assert!(values[[0, 0]].is_nan());
-        assert_eq!(values[[0, 1]].to_bits(), 0);
-        assert_eq!(values[[1, 0]].to_bits(), 0);
-        assert_eq!(values[[1, 1]].to_bits(), (-0.0_f32).to_bits());
-
-        let mut codes = array![[1_i8, 2], [3, 4]];
-        mask.apply(&mut codes).unwrap();
-        assert_eq!(codes, array![[1, 0], [0, 4]]);
-    }
-
-    #[test]
-    fn a_wrong_shape_changes_nothing() {
-        let mut values = Array2::<f64>::ones((2, 3));
-        let before = values.clone();
-        let error = Mask::drop_all((3, 2))
-            .unwrap()
-            .apply(&mut values)
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "shapes differ: mask [3, 2], array [2, 3]"
-        );
-        assert_eq!(values, before);
-    }
-
-    #[test]
     fn ranks_zero_and_empty_work() {
         let scalar = Mask::keep_all(()).unwrap();
         assert_eq!((scalar.len(), scalar.kept()), (1, 1));
@@ -414,6 +362,18 @@ mod tests {
         let empty = Mask::drop_all((0, 3)).unwrap();
         assert_eq!((empty.len(), empty.sparsity(), empty.bytes()), (0, 0.0, 0));
         assert_eq!(empty.to_array().shape(), [0, 3]);
+    }
+
+    #[test]
+    fn alive_slices_are_those_with_a_weight() {
+        let mask = Mask::from_fn((3, 70, 2), |(i, j, _)| i == 1 && j % 60 == 7).unwrap();
+        assert_eq!(mask.alive(Axis(0)).unwrap(), [1]);
+        assert_eq!(mask.alive(Axis(1)).unwrap(), [7, 67]);
+        assert_eq!(mask.alive(Axis(2)).unwrap(), [0, 1]);
+        let message = mask.alive(Axis(3)).unwrap_err().to_string();
+        assert_eq!(message, "axis 3 does not exist, the array has 3 axes");
+        let empty = Mask::keep_all((2, 0)).unwrap();
+        assert!(empty.alive(Axis(0)).unwrap().is_empty());
     }
 
     #[test]
