@@ -2,7 +2,7 @@
 
 mod external;
 
-pub use external::External;
+pub use external::{External, Result};
 
 use std::io;
 use std::sync::Arc;
@@ -31,6 +31,35 @@ pub enum Error {
         count: usize,
         /// How many weights there are.
         len: usize,
+    },
+
+    /// A count of units to prune is larger than their number.
+    #[error("count must lie in 0..={len}, the number of {what}, got {count}")]
+    UnitCountOutOfRange {
+        /// What is counted: "slices", "blocks", "units".
+        what: &'static str,
+        /// The count given.
+        count: usize,
+        /// How many there are.
+        len: usize,
+    },
+
+    /// An axis does not fall into groups of equal size.
+    #[error("axis {axis} has length {length}, which {by} does not divide")]
+    NotDivisible {
+        /// The axis.
+        axis: usize,
+        /// Its length.
+        length: usize,
+        /// The number that should divide it.
+        by: usize,
+    },
+
+    /// Scores are asked for before anything was observed.
+    #[error("{what} has not observed a gradient yet")]
+    NothingObserved {
+        /// Which importance.
+        what: &'static str,
     },
 
     /// An element is NaN.
@@ -468,6 +497,3 @@ pub enum Error {
     #[error(transparent)]
     External(External),
 }
-
-/// What our functions return.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
