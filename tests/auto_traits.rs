@@ -23,7 +23,13 @@ use rarefy::distill::{
     StreamingDistillation, TailBucketDivergence, Target, TeacherForm, TemperatureFactor, TermValue,
     TopKDivergence, TopKTarget, TotalVariation, Vocabulary, WeightedSum,
 };
-use rarefy::prune::{Amount, Elementwise, Magnitude, Unstructured};
+use rarefy::prune::{
+    Aggregate, Amount, Blocks, CountRule, Coupled, Elementwise, Fisher, Fpgm, GivenScores, Global,
+    GlobalStructured, Lamp, Layer, Magnitude, Movement, NanRule, Normaliser, Note, Obd, Pruned,
+    Rail, Rails, Random, RandomStructured, RelativeMagnitude, Rules, Scope, Search, SemiStructured,
+    SignedTaylor, SliceScores, SliceThreshold, Snip, Structured, Taylor, Threshold, TieRule,
+    Unstructured, Wanda,
+};
 use rarefy::quantize::QuantizerExt;
 use rarefy::quantize::{Granularity, Linear, Parameters, Profile, QuantizedTensor, Scheme};
 use rarefy::report::{Drift, Report, TensorReport};
@@ -41,6 +47,38 @@ fn public_types_are_plain_values() {
     value::<Amount>();
     value::<Magnitude>();
     value::<Unstructured<Magnitude>>();
+    value::<Aggregate>();
+    value::<Blocks<Magnitude>>();
+    value::<CountRule>();
+    value::<Coupled>();
+    value::<Fisher>();
+    value::<Fpgm>();
+    value::<Global>();
+    value::<GlobalStructured>();
+    value::<Lamp>();
+    value::<Movement>();
+    value::<NanRule>();
+    value::<Normaliser>();
+    value::<Note>();
+    value::<Obd>();
+    value::<prune::Profile>();
+    value::<Pruned>();
+    value::<Rail>();
+    value::<Rails>();
+    value::<Random>();
+    value::<RandomStructured>();
+    value::<RelativeMagnitude>();
+    value::<Rules>();
+    value::<Scope>();
+    value::<Search>();
+    value::<SemiStructured<Magnitude>>();
+    value::<SliceScores<f32>>();
+    value::<SliceThreshold<Magnitude>>();
+    value::<Snip>();
+    value::<Structured<Magnitude>>();
+    value::<Threshold<Magnitude>>();
+    value::<TieRule>();
+    value::<Wanda<f64>>();
     value::<Scheme>();
     value::<Granularity>();
     value::<Profile>();
@@ -112,6 +150,10 @@ fn public_types_are_plain_values() {
     value::<Report>();
     value::<TensorReport>();
     value::<Drift>();
+    reference::<GivenScores<'static, f32>>();
+    reference::<Layer<'static, f32>>();
+    reference::<SignedTaylor<'static, f32>>();
+    reference::<Taylor<'static, f64>>();
     reference::<Target<'static, f32>>();
     reference::<OutputLayer<'static, f32>>();
     reference::<StreamingBatch<'static, f32>>();
@@ -146,12 +188,21 @@ fn debug_prints_shapes_and_counts_and_not_megabytes() {
     let quantized = quantizer.quantize(&weights).unwrap();
     let output = Output::from(weights.clone());
     let row_weights = Array1::<f32>::ones(500);
+    let mut snip = Snip::new();
+    snip.observe(&weights, &weights).unwrap();
     let top_k = TopKTarget::from_logits(&weights, 300).unwrap();
     let target = Target::from(&output).weights(&row_weights).top_k(&top_k);
     let mut report = Report::new();
     report.add_quantized("w", &weights, &quantized).unwrap();
     let prints = [
         format!("{mask:?}"),
+        format!("{:?}", GivenScores::new(&weights)),
+        format!("{:?}", Taylor::new(&weights)),
+        format!("{:?}", SignedTaylor::new(&weights)),
+        format!("{:?}", SliceScores::new(&row_weights, ndarray::Axis(0))),
+        format!("{:?}", Wanda::new(&row_weights, ndarray::Axis(0))),
+        format!("{:?}", Layer::new("w", &weights)),
+        format!("{snip:?}"),
         format!("{quantized:?}"),
         format!("{:?}", quantized.parameters()),
         format!("{output:?}"),

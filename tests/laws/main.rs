@@ -19,3 +19,5 @@ mod loss;
 mod pruner;
 mod quantizer;
 mod schedule;
+mod semi_structured;
+mod units;
