@@ -14,7 +14,7 @@ use crate::float::Float;
 use ndarray::{ArrayD, ArrayRef, ArrayRefD, Dimension};
 use std::fmt;
 
-/// Scores weights by w² · E[g²], with the weights as they are when it is asked.
+/// Scores weights by w² times the mean of g² over batches, with the weights as they are when it is asked.
 ///
 /// Call [`observe`](Self::observe) once a batch, with weights and gradient of that batch; then it is an
 /// [`Importance`]. What several workers saw is put together by [`merge`](Self::merge).

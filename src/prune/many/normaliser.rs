@@ -29,11 +29,22 @@ pub enum Normaliser {
 }
 
 impl Normaliser {
+    /// Normalises the scores that are numbers by one another; NaN stays NaN, for the rule to place.
+    pub(super) fn apply(self, scores: &mut [f64]) {
+        let number = |score: &&f64| !score.is_nan();
+        let mut numbers: Vec<f64> = scores.iter().filter(number).copied().collect();
+        self.apply_to_numbers(&mut numbers);
+        let places = scores.iter_mut().filter(|score| !score.is_nan());
+        for (score, normalised) in places.zip(numbers) {
+            *score = normalised;
+        }
+    }
+
     #[expect(
         clippy::cast_precision_loss,
         reason = "a mean; more than 2⁵³ slices do not occur"
     )]
-    pub(super) fn apply(self, scores: &mut [f64]) {
+    fn apply_to_numbers(self, scores: &mut [f64]) {
         let len = scores.len() as f64;
         let sum: f64 = scores.iter().sum();
         let extreme =
@@ -110,6 +121,18 @@ mod tests {
             let mut after = scores.clone();
             normaliser.apply(&mut after);
             assert!(after.iter().all(|&score| score == 0.0), "{normaliser:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_changes_nothing_else() {
+        for normaliser in [Normaliser::Mean, Normaliser::Gaussian, Normaliser::Lamp] {
+            let mut scores = [1.0, f64::NAN, 4.0, 3.0];
+            let mut right = [1.0, 4.0, 3.0];
+            normaliser.apply(&mut scores);
+            normaliser.apply(&mut right);
+            assert!(scores[1].is_nan(), "{normaliser:?}");
+            assert_eq!([scores[0], scores[2], scores[3]], right, "{normaliser:?}");
         }
     }
 }
