@@ -52,4 +52,7 @@ pub mod guide {
 
     #[doc = include_str!("../docs/performance.md")]
     pub mod performance {}
+
+    #[doc = include_str!("../docs/pruning.md")]
+    pub mod pruning {}
 }

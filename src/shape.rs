@@ -59,6 +59,25 @@ pub(crate) fn check_same(
     })
 }
 
+/// An axis as serde sees it: its number.
+#[cfg(feature = "serde")]
+pub(crate) mod number_of_axis {
+    use ndarray::Axis;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    pub(crate) fn serialize<S: Serializer>(axis: &Axis, to: S) -> Result<S::Ok, S::Error> {
+        axis.index().serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Axis, D::Error> {
+        usize::deserialize(from).map(Axis)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{count, index_of, place_of};

@@ -24,9 +24,13 @@ use rarefy::distill::{
     TopKDivergence, TopKTarget, TotalVariation, Vocabulary, WeightedSum,
 };
 use rarefy::prune::{
-    Amount, CoupledAxes, CoupledAxis, Elementwise, FromMask, GradualPruning, Identity, Magnitude,
-    PruningProgress, PruningState, PruningStep, Regrown, Remaining, Shrinkage, SkipReason, Skipped,
-    TensorChange, UnitScore, Unstructured,
+    Aggregate, Amount, Blocks, CountRule, Coupled, CoupledAxes, CoupledAxis, Elementwise, Fisher,
+    Fpgm, FromMask, GivenScores, Global, GlobalStructured, GradualPruning, Identity, Lamp, Layer,
+    Magnitude, Movement, NanRule, Normaliser, Note, Obd, Pruned, PruningProgress, PruningState,
+    PruningStep, Rail, Rails, Random, RandomStructured, Regrown, RelativeMagnitude, Remaining,
+    Rules, Scope, Search, SemiStructured, Shrinkage, SignedTaylor, SkipReason, Skipped,
+    SliceScores, SliceThreshold, Snip, Structured, Taylor, TensorChange, Threshold, TieRule,
+    UnitScore, Unstructured, Wanda,
 };
 use rarefy::quantize::QuantizerExt;
 use rarefy::quantize::{Granularity, Linear, Parameters, Profile, QuantizedTensor, Scheme};
@@ -59,6 +63,38 @@ fn public_types_are_plain_values() {
     value::<Skipped>();
     value::<TensorChange>();
     value::<UnitScore>();
+    value::<Aggregate>();
+    value::<Blocks<Magnitude>>();
+    value::<CountRule>();
+    value::<Coupled>();
+    value::<Fisher>();
+    value::<Fpgm>();
+    value::<Global>();
+    value::<GlobalStructured>();
+    value::<Lamp>();
+    value::<Movement>();
+    value::<NanRule>();
+    value::<Normaliser>();
+    value::<Note>();
+    value::<Obd>();
+    value::<prune::Profile>();
+    value::<Pruned>();
+    value::<Rail>();
+    value::<Rails>();
+    value::<Random>();
+    value::<RandomStructured>();
+    value::<RelativeMagnitude>();
+    value::<Rules>();
+    value::<Scope>();
+    value::<Search>();
+    value::<SemiStructured<Magnitude>>();
+    value::<SliceScores<f32>>();
+    value::<SliceThreshold<Magnitude>>();
+    value::<Snip>();
+    value::<Structured<Magnitude>>();
+    value::<Threshold<Magnitude>>();
+    value::<TieRule>();
+    value::<Wanda<f64>>();
     value::<Scheme>();
     value::<Granularity>();
     value::<Profile>();
@@ -132,6 +168,10 @@ fn public_types_are_plain_values() {
     value::<Report>();
     value::<TensorReport>();
     value::<Drift>();
+    reference::<GivenScores<'static, f32>>();
+    reference::<Layer<'static, f32>>();
+    reference::<SignedTaylor<'static, f32>>();
+    reference::<Taylor<'static, f64>>();
     reference::<Target<'static, f32>>();
     reference::<OutputLayer<'static, f32>>();
     reference::<StreamingBatch<'static, f32>>();
@@ -174,12 +214,21 @@ fn debug_prints_shapes_and_counts_and_not_megabytes() {
     let quantized = quantizer.quantize(&weights).unwrap();
     let output = Output::from(weights.clone());
     let row_weights = Array1::<f32>::ones(500);
+    let mut snip = Snip::new();
+    snip.observe(&weights, &weights).unwrap();
     let top_k = TopKTarget::from_logits(&weights, 300).unwrap();
     let target = Target::from(&output).weights(&row_weights).top_k(&top_k);
     let mut report = Report::new();
     report.add_quantized("w", &weights, &quantized).unwrap();
     let prints = [
         format!("{mask:?}"),
+        format!("{:?}", GivenScores::new(&weights)),
+        format!("{:?}", Taylor::new(&weights)),
+        format!("{:?}", SignedTaylor::new(&weights)),
+        format!("{:?}", SliceScores::new(&row_weights, ndarray::Axis(0))),
+        format!("{:?}", Wanda::new(&row_weights, ndarray::Axis(0))),
+        format!("{:?}", Layer::new("w", &weights)),
+        format!("{snip:?}"),
         format!("{quantized:?}"),
         format!("{:?}", quantized.parameters()),
         format!("{output:?}"),

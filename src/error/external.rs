@@ -5,6 +5,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+/// What our functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// A failure of the caller's own code, as [`Error::external`](Error::external) took it.
 #[derive(Clone)]
 pub struct External(Arc<dyn StdError + Send + Sync>);

@@ -4,7 +4,7 @@ mod coupling;
 mod external;
 
 pub use coupling::CouplingError;
-pub use external::External;
+pub use external::{External, Result};
 
 use std::io;
 use std::sync::Arc;
@@ -34,6 +34,39 @@ pub enum Error {
         /// How many weights there are.
         len: usize,
     },
+
+    /// A count of units to prune is larger than their number.
+    #[error("count must lie in 0..={len}, the number of {what}, got {count}")]
+    UnitCountOutOfRange {
+        /// What is counted: "slices", "blocks", "units".
+        what: &'static str,
+        /// The count given.
+        count: usize,
+        /// How many there are.
+        len: usize,
+    },
+
+    /// An axis does not fall into groups of equal size.
+    #[error("axis {axis} has length {length}, which {by} does not divide")]
+    NotDivisible {
+        /// The axis.
+        axis: usize,
+        /// Its length.
+        length: usize,
+        /// The number that should divide it.
+        by: usize,
+    },
+
+    /// Scores are asked for before anything was observed.
+    #[error("{what} has not observed a gradient yet")]
+    NothingObserved {
+        /// Which importance.
+        what: &'static str,
+    },
+
+    /// Pruning what a mask left, by a pattern that ranks weights within groups.
+    #[error("what a mask left is ranked over the whole tensor: the scope must be the tensor")]
+    ScopeInCompound,
 
     /// An element is NaN.
     #[error("{what} {index:?} is NaN")]
@@ -492,6 +525,3 @@ pub enum Error {
     #[error(transparent)]
     External(External),
 }
-
-/// What our functions return.
-pub type Result<T, E = Error> = std::result::Result<T, E>;

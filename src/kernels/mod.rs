@@ -15,26 +15,36 @@
 //! * Each kernel is tested against a slow twin that is right at a glance, at every instruction set
 //!   that the machine has.
 
+pub(crate) mod above;
 mod arithmetic;
 pub(crate) mod array;
 pub(crate) mod best_class;
 pub(crate) mod bits;
+pub(crate) mod blocks;
 pub(crate) mod dispatch;
 pub(crate) mod divergence;
 mod exp;
 pub(crate) mod extremes;
 pub(crate) mod fidelity;
 pub(crate) mod finite;
+pub(crate) mod folds;
 pub(crate) mod gather;
 mod log;
 mod memory;
-pub(crate) mod mix;
 pub(crate) mod mixture;
+pub(crate) mod n_of_m;
 pub(crate) mod pack;
 pub(crate) mod parallel;
 pub(crate) mod product;
+pub(crate) mod protect;
+pub(crate) mod ranked;
 pub(crate) mod real;
 pub(crate) mod round;
+pub(crate) mod runs;
 pub(crate) mod select;
+pub(crate) mod sort;
+pub(crate) mod stream;
 pub(crate) mod tail;
+pub(crate) mod ties;
 pub(crate) mod top_k;
+pub(crate) mod units;

@@ -8,15 +8,14 @@
 //! tensor is pruned again; [`Pruner::prune_dyn`] by contrast counts over the whole tensor, so that
 //! pruning twice with 0.5 leaves four.
 
-use super::{Elementwise, Importance, Pruner, Unstructured};
+use super::scored::Scored;
+use super::{Importance, Pruner, Scope, Structured, Unstructured};
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::kernels::gather::{gather, scatter};
-use crate::kernels::select::{self, Magnitudes, Scores};
-use crate::kernels::{array, bits, extremes};
+use crate::kernels::gather::scatter;
 use crate::mask::Mask;
 use crate::shape;
-use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
+use ndarray::{ArrayRef, ArrayRefD, Axis, CowArray, Dimension};
 use std::sync::Arc;
 
 /// A pruner that can prune what a mask left.
@@ -125,42 +124,29 @@ impl<F: Float, P: Compound<F>> Pruner<F> for Remaining<P> {
 impl<F: Float, I: Importance<F>> Compound<F> for Unstructured<I> {
     fn compound_dyn(&self, weights: &ArrayRefD<F>, left: &Mask) -> Result<Mask> {
         shape::check_same("mask", left.shape(), "weights", weights.shape())?;
-        let flat = array::elements(weights);
-        let alive = gather(left.words(), &flat);
-        check_numbers("weight", &alive, left)?;
-        let drop = self.amount.count(alive.len())?;
-        let by_score = |scores: &ArrayRefD<F>| {
-            shape::check_same("weights", weights.shape(), "scores", scores.shape())?;
-            let scores = gather(left.words(), &array::elements(scores));
-            check_numbers("score", &scores, left)?;
-            Ok(select::keep_highest(&Scores::new(&alive, &scores), drop))
-        };
-        let picked = match self.importance.elementwise() {
-            Some(Elementwise::Magnitude) => select::keep_highest(&Magnitudes(&alive), drop),
-            Some(Elementwise::Given(scores)) => by_score(scores)?,
-            // Scores are of the network as it is: what was dropped is zero in it.
-            None if left.dropped() == 0 => by_score(&self.importance.scores(weights)?)?,
-            None => {
-                let mut masked = weights.to_owned();
-                left.apply(&mut masked)?;
-                by_score(&self.importance.scores(&masked)?)?
-            }
-        };
+        if self.scope != Scope::Tensor {
+            return Err(Error::ScopeInCompound);
+        }
+        // Scores are of the network as it is: what was dropped is zero in it.
+        let mut masked = CowArray::from(weights.view());
+        if left.dropped() > 0 && self.importance.elementwise().is_none() {
+            let mut owned = masked.into_owned();
+            left.apply(&mut owned)?;
+            masked = owned.into();
+        }
+        let alive = Scored::new(&masked, &self.importance)?.alive(left);
+        alive.check_in(self.rules.nan, left)?;
+        let drop = self.rules.count.count(self.amount, alive.weights.len())?;
+        let picked = alive.keep(drop, self.rules);
         let words = scatter(left.words(), &picked);
         Ok(Mask::from_words(left.shape(), left.len(), words))
     }
 }
 
-/// Fails if a number that is alive is NaN.
-fn check_numbers<F: Float>(what: &'static str, alive: &[F], left: &Mask) -> Result<()> {
-    let Some(number) = extremes::first_nan(alive) else {
-        return Ok(());
-    };
-    let found = bits::nth_one(left.words(), number);
-    Err(Error::NotANumber {
-        what,
-        index: shape::index_of(found, left.shape()),
-    })
+impl<F: Float, I: Importance<F>> Compound<F> for Structured<I> {
+    fn compound_dyn(&self, weights: &ArrayRefD<F>, left: &Mask) -> Result<Mask> {
+        compound_along(self.axis, weights, left, |slices| self.mask_dyn(slices))
+    }
 }
 
 /// Prunes what `left` keeps by a method of whole slices along `axis`: the body of

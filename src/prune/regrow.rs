@@ -13,9 +13,9 @@ use super::Amount;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::gather::{gather, scatter};
-use crate::kernels::mix;
 use crate::kernels::real::Sealed;
 use crate::kernels::select::{self, Magnitudes};
+use crate::kernels::stream;
 use crate::kernels::{array, bits, extremes};
 use crate::mask::Mask;
 use crate::shape;
@@ -122,7 +122,7 @@ pub fn regrow_at_random<F: Float, D: Dimension>(
     regrow(weights, mask, amount.into(), |free| {
         let mut scores = Vec::with_capacity(free.kept());
         bits::for_each_one(free.words(), |place| {
-            scores.push(mix::uniform(seed, place as u64));
+            scores.push(stream::uniform::<f64>(seed, place as u64));
         });
         Ok(scores)
     })
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));
         let scores: Vec<f64> = (0..mask.len() as u64)
-            .map(|place| crate::kernels::mix::uniform(1, place))
+            .map(|place| crate::kernels::stream::uniform::<f64>(1, place))
             .collect();
         let count = Amount::from(0.3).count(mask.kept()).unwrap();
         let right = slow(&weights, &mask, &scores, count);

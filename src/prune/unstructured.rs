@@ -6,27 +6,29 @@
 //!
 //! The k weights with the lowest score go: exactly k, also where scores are equal. Among equal
 //! scores the lower index in row-major order goes first, on every machine and for any number of
-//! threads. A weight that is zero already goes before all others.
+//! threads. A weight that is zero already goes before all others. [`Rules`] name other ways.
 //!
 //! The selection takes O(n) and no copy of the weights: counts of digits, no sort.
 
-use super::{Amount, Elementwise, Importance, Magnitude, Pruner, PrunerExt};
-use crate::error::{Error, Result};
+use super::scored::Scored;
+use super::{Amount, Importance, Magnitude, Profile, Pruner, PrunerExt, Rules, Scope};
+use crate::error::Result;
 use crate::float::Float;
-use crate::kernels::select::{self, Magnitudes, Scores};
-use crate::kernels::{array, extremes};
+use crate::kernels::{parallel, runs};
 use crate::mask::Mask;
-use crate::shape;
-use ndarray::{ArrayRef, ArrayRefD, Dimension};
+use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
 
 /// Prunes the weights that matter least, wherever they are.
 ///
 /// PyTorch's `L1Unstructured` when the importance is [`Magnitude`].
 ///
-/// | setting | meaning | range |
-/// |---|---|---|
-/// | `importance` | what weights are ranked by | any [`Importance`] |
-/// | `amount` | what is zero afterwards | a share in 0..=1, or a count up to the number of weights |
+/// | setting | default | meaning | range |
+/// |---|---|---|---|
+/// | `importance` | | what weights are ranked by | any [`Importance`] |
+/// | `amount` | | what is zero afterwards | a share in 0..=1, or a count up to the number of weights |
+/// | [`rules`](Self::rules) | PyTorch's count, ties by index | how counts, ties and NaN are decided | |
+/// | [`scope`](Self::scope) | the tensor | which weights are ranked among one another | |
+/// | [`profile`](Self::profile) | | rules and scope of another library | |
 ///
 /// # Examples
 ///
@@ -42,15 +44,22 @@ use ndarray::{ArrayRef, ArrayRefD, Dimension};
 ///
 /// # Errors
 ///
-/// * [`Error::AmountOutOfRange`], [`Error::CountOutOfRange`]: the amount does not fit the tensor.
-/// * [`Error::NotANumber`]: a weight or a score is NaN. Infinity is fine: it is the largest.
-/// * [`Error::ShapeMismatch`]: the importance gave scores of another shape.
+/// * [`Error::AmountOutOfRange`](crate::Error::AmountOutOfRange),
+///   [`Error::CountOutOfRange`](crate::Error::CountOutOfRange): the amount does not fit the tensor, or the
+///   smallest group of the scope.
+/// * [`Error::NotANumber`](crate::Error::NotANumber): a weight or a score is NaN. Infinity is fine: it is the
+///   largest.
+/// * [`Error::ShapeMismatch`](crate::Error::ShapeMismatch): the importance gave scores of another shape.
+/// * [`Error::AxisOutOfRange`](crate::Error::AxisOutOfRange),
+///   [`Error::NumberOutOfRange`](crate::Error::NumberOutOfRange): the scope does not fit the tensor.
 /// * Whatever the importance fails with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Unstructured<I> {
     pub(super) importance: I,
     pub(super) amount: Amount,
+    pub(super) rules: Rules,
+    pub(super) scope: Scope,
 }
 
 impl<I> Unstructured<I> {
@@ -59,43 +68,101 @@ impl<I> Unstructured<I> {
         Self {
             importance,
             amount: amount.into(),
+            rules: Rules::new(),
+            scope: Scope::Tensor,
         }
+    }
+
+    /// Decides counts, ties and NaN by these rules.
+    #[must_use]
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Ranks weights among those of a group alone, and drops the amount of each group.
+    #[must_use]
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Decides as another library does: its rules, and its scope.
+    #[must_use]
+    pub fn profile(self, profile: Profile) -> Self {
+        self.rules(profile.rules()).scope(profile.scope())
     }
 }
 
 impl<F: Float, I: Importance<F>> Pruner<F> for Unstructured<I> {
     fn mask_dyn(&self, weights: &ArrayRefD<F>) -> Result<Mask> {
-        let drop = self.amount.count(weights.len())?;
-        let flat = array::elements(weights);
-        check_numbers("weight", &flat, weights.shape())?;
-        let words = match self.importance.elementwise() {
-            Some(Elementwise::Magnitude) => select::keep_highest(&Magnitudes(&flat), drop),
-            Some(Elementwise::Given(scores)) => keep_by_score(weights, &flat, scores, drop)?,
-            None => keep_by_score(weights, &flat, &self.importance.scores(weights)?, drop)?,
-        };
+        let groups = self.scope.groups(weights.shape())?;
+        if let Some((axis, together)) = groups {
+            return self.mask_of_groups(weights, axis, together);
+        }
+        let drop = self.rules.count.count(self.amount, weights.len())?;
+        let scored = Scored::new(weights, &self.importance)?;
+        scored.check(self.rules.nan)?;
+        let words = scored.keep(drop, self.rules);
         Ok(Mask::from_words(weights.shape(), weights.len(), words))
     }
 }
 
-fn keep_by_score<F: Float>(
-    weights: &ArrayRefD<F>,
-    flat: &[F],
-    scores: &ArrayRefD<F>,
-    drop: usize,
-) -> Result<Vec<u64>> {
-    shape::check_same("weights", weights.shape(), "scores", scores.shape())?;
-    let scores = array::elements(scores);
-    check_numbers("score", &scores, weights.shape())?;
-    Ok(select::keep_highest(&Scores::new(flat, &scores), drop))
-}
-
-fn check_numbers<F: Float>(what: &'static str, values: &[F], shape: &[usize]) -> Result<()> {
-    match extremes::first_nan(values) {
-        Some(place) => Err(Error::NotANumber {
-            what,
-            index: shape::index_of(place, shape),
-        }),
-        None => Ok(()),
+impl<I> Unstructured<I> {
+    fn mask_of_groups<F: Float>(
+        &self,
+        weights: &ArrayRefD<F>,
+        axis: Axis,
+        together: usize,
+    ) -> Result<Mask>
+    where
+        I: Importance<F>,
+    {
+        // With the axis in front, a group lies in one piece.
+        let front = |array: &ArrayRefD<F>| {
+            let mut view = array.view();
+            for place in (1..=axis.index()).rev() {
+                view.swap_axes(place - 1, place);
+            }
+            view.as_standard_layout().into_owned()
+        };
+        let scored = Scored::new(weights, &self.importance)?;
+        scored.check(self.rules.nan)?;
+        let length = weights.len_of(axis);
+        let slice = weights.len().checked_div(length).unwrap_or(0);
+        let size = |group: usize| together.min(length - group * together) * slice;
+        let groups = length.div_ceil(together);
+        let mut counts = Vec::with_capacity(groups);
+        for group in 0..groups {
+            counts.push(self.rules.count.count(self.amount, size(group))?);
+        }
+        let scored = if axis == Axis(0) {
+            scored
+        } else {
+            scored.reordered(&front)
+        };
+        let parts = parallel::map_ranges(groups, 1, |group| {
+            let group = group.start;
+            let start = group * together * slice;
+            let part = scored.part(start..start + size(group));
+            part.keep(counts[group], self.rules)
+        });
+        let mut words = runs::paint(weights.len(), |_| (false, weights.len()));
+        for (group, part) in parts.iter().enumerate() {
+            runs::put(&mut words, group * together * slice, part, size(group));
+        }
+        if axis == Axis(0) {
+            return Ok(Mask::from_words(weights.shape(), weights.len(), words));
+        }
+        // Back to where the axis was.
+        let mut shape = weights.shape().to_vec();
+        shape.remove(axis.index());
+        shape.insert(0, length);
+        let mut kept = Mask::from_words(&shape, weights.len(), words).to_array();
+        for place in 1..=axis.index() {
+            kept.swap_axes(place - 1, place);
+        }
+        Ok(Mask::from_array(&kept))
     }
 }
 
@@ -121,8 +188,9 @@ fn check_numbers<F: Float>(what: &'static str, values: &[F], shape: &[usize]) ->
 ///
 /// # Errors
 ///
-/// [`Error::AmountOutOfRange`] or [`Error::CountOutOfRange`] if the amount does not fit the tensor,
-/// [`Error::NotANumber`] if a weight is NaN. The weights are then unchanged.
+/// [`Error::AmountOutOfRange`](crate::Error::AmountOutOfRange) or
+/// [`Error::CountOutOfRange`](crate::Error::CountOutOfRange) if the amount does not fit the tensor,
+/// [`Error::NotANumber`](crate::Error::NotANumber) if a weight is NaN. The weights are then unchanged.
 pub fn l1_unstructured<F: Float, D: Dimension>(
     weights: &mut ArrayRef<F, D>,
     amount: impl Into<Amount>,
@@ -133,9 +201,11 @@ pub fn l1_unstructured<F: Float, D: Dimension>(
 #[cfg(test)]
 mod tests {
     use super::{Unstructured, l1_unstructured};
-    use crate::prune::{Elementwise, Importance, Magnitude, PrunerExt};
+    use crate::prune::{
+        Amount, Elementwise, Importance, Magnitude, NanRule, PrunerExt, Rules, Scope,
+    };
     use crate::{Mask, Result};
-    use ndarray::{Array1, ArrayD, ArrayRefD, Axis, array};
+    use ndarray::{Array1, Array3, ArrayD, ArrayRefD, Axis, array};
 
     #[derive(Debug)]
     struct Given(ArrayD<f64>);
@@ -236,5 +306,65 @@ mod tests {
         weights.invert_axis(Axis(1));
         l1_unstructured(&mut weights, 0.5).unwrap();
         assert_eq!(weights, reversed.reversed_axes());
+    }
+
+    #[test]
+    fn groups_are_ranked_apart_along_any_axis() {
+        let weights = Array3::from_shape_fn((5, 4, 3), |(i, j, k)| {
+            f64::from(u8::try_from((i * 31 + j * 17 + k * 7) % 23).unwrap()) - 11.0
+        });
+        for axis in [Axis(0), Axis(1), Axis(2)] {
+            for together in [1, 2, 7] {
+                let scope = Scope::Slices { axis, together };
+                let pruner = Unstructured::new(Magnitude, 0.4).scope(scope);
+                let mask = pruner.mask(&weights).unwrap().to_array();
+                for (part, kept) in weights
+                    .axis_chunks_iter(axis, together)
+                    .zip(mask.axis_chunks_iter(axis, together))
+                {
+                    // A group on its own, its slices in the order of the axis.
+                    let order: Vec<usize> = [axis.index()]
+                        .into_iter()
+                        .chain((0..3).filter(|&other| other != axis.index()))
+                        .collect();
+                    let part = part.into_dyn().permuted_axes(order.clone());
+                    let right = Unstructured::new(Magnitude, 0.4).mask(&part).unwrap();
+                    let kept = kept.permuted_axes(order);
+                    assert_eq!(Mask::from_array(&kept), right, "{axis:?} {together}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn counts_hold_for_each_group() {
+        let weights = Array3::<f32>::ones((5, 4, 3));
+        let scope = Scope::Slices {
+            axis: Axis(0),
+            together: 2,
+        };
+        let pruner = Unstructured::new(Magnitude, Amount::Count(12)).scope(scope);
+        assert_eq!(pruner.mask(&weights).unwrap().dropped(), 36);
+        let pruner = Unstructured::new(Magnitude, Amount::Count(13)).scope(scope);
+        let error = pruner.mask(&weights).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "count must lie in 0..=12, the number of weights, got 13"
+        );
+    }
+
+    #[test]
+    fn nan_can_be_the_largest_or_the_smallest() {
+        let weights = array![f32::NAN, 0.0, f32::INFINITY, -1.0];
+        let kept = |rule, drop: usize| {
+            let rules = Rules::new().nan(rule);
+            let mask = Unstructured::new(Magnitude, drop)
+                .rules(rules)
+                .mask(&weights);
+            mask.unwrap().iter().collect::<Vec<_>>()
+        };
+        assert_eq!(kept(NanRule::Largest, 3), [true, false, false, false]);
+        assert_eq!(kept(NanRule::Smallest, 1), [false, true, true, true]);
+        assert_eq!(kept(NanRule::Smallest, 2), [false, false, true, true]);
     }
 }

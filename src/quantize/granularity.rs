@@ -14,26 +14,7 @@ pub enum Granularity {
     PerTensor,
     /// Those with the same index on this axis. For a linear layer's weight of shape
     /// `[outputs, inputs]`, `Axis(0)` gives every output a scale of its own.
-    PerChannel(#[cfg_attr(feature = "serde", serde(with = "number_of_axis"))] Axis),
-}
-
-/// An axis as serde sees it: its number.
-#[cfg(feature = "serde")]
-mod number_of_axis {
-    use ndarray::Axis;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
-    pub(super) fn serialize<S: Serializer>(axis: &Axis, to: S) -> Result<S::Ok, S::Error> {
-        axis.index().serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Axis, D::Error> {
-        usize::deserialize(from).map(Axis)
-    }
+    PerChannel(#[cfg_attr(feature = "serde", serde(with = "crate::shape::number_of_axis"))] Axis),
 }
 
 impl Granularity {

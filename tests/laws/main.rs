@@ -23,3 +23,5 @@ mod pruner;
 mod quantizer;
 mod row_masks;
 mod schedule;
+mod semi_structured;
+mod units;

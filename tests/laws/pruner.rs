@@ -1,9 +1,10 @@
 //! Laws of pruners.
 
 use crate::inputs::{ALL_VALUES, SHAPES, Values, array, each_layout, same_in_every_pool};
+use crate::units::unnamed;
 use ndarray::{ArrayD, ArrayRefD, Axis};
 use rarefy::prelude::*;
-use rarefy::prune::{Amount, Compound, Magnitude, Unstructured};
+use rarefy::prune::{Amount, Compound, Global, Layer, Magnitude, Scope, Unstructured};
 use rarefy::{Error, Float, Mask, Result};
 use std::sync::Arc;
 
@@ -31,6 +32,36 @@ impl<F: Float, P: Compound<F>> Pruner<F> for OfAll<P> {
     }
 }
 
+/// Pruning several tensors, with one.
+#[derive(Debug)]
+struct GlobalOfOne(Amount);
+
+impl<F: Float> Pruner<F> for GlobalOfOne {
+    fn mask_dyn(&self, weights: &ArrayRefD<F>) -> Result<Mask> {
+        let layers = [Layer::new("only", weights)];
+        let pruned = Global::new(self.0).masks(&layers).map_err(unnamed)?;
+        Ok(pruned.masks.into_iter().next().unwrap())
+    }
+}
+
+#[derive(Debug)]
+struct WholeAsGroup(Amount);
+
+impl<F: Float> Pruner<F> for WholeAsGroup {
+    fn mask_dyn(&self, weights: &ArrayRefD<F>) -> Result<Mask> {
+        let pruner = Unstructured::new(Magnitude, self.0);
+        match weights.shape().first() {
+            Some(&together) if together > 0 => {
+                let axis = Axis(0);
+                pruner
+                    .scope(Scope::Slices { axis, together })
+                    .mask_dyn(weights)
+            }
+            _ => pruner.mask_dyn(weights),
+        }
+    }
+}
+
 fn families<F: Float>() -> Vec<(&'static str, Family<F>)> {
     vec![
         ("magnitude", |amount| {
@@ -44,6 +75,11 @@ fn families<F: Float>() -> Vec<(&'static str, Family<F>)> {
         }),
         ("compound scores", |amount| {
             Arc::new(OfAll(Unstructured::new(DoubledAsArray, amount)))
+        }),
+        ("global of one", |amount| Arc::new(GlobalOfOne(amount))),
+        ("one group", |amount| {
+            // A scope that holds the whole tensor, where it has an axis.
+            Arc::new(WholeAsGroup(amount))
         }),
         ("boxed", |amount| {
             let importance: Box<dyn Importance<F>> = Box::new(Magnitude);

@@ -1,8 +1,34 @@
 //! How much each weight matters.
 
+mod fisher;
+mod fpgm;
+mod given;
+mod lamp;
 mod magnitude;
+mod movement;
+mod obd;
+mod observed;
+mod random;
+mod relative;
+mod slice_scores;
+mod snip;
+mod taylor;
+mod wanda;
 
+pub use fisher::Fisher;
+pub use fpgm::Fpgm;
+pub use given::GivenScores;
+pub use lamp::Lamp;
+pub(super) use lamp::shares;
 pub use magnitude::Magnitude;
+pub use movement::Movement;
+pub use obd::Obd;
+pub use random::Random;
+pub use relative::RelativeMagnitude;
+pub use slice_scores::SliceScores;
+pub use snip::Snip;
+pub use taylor::{SignedTaylor, Taylor};
+pub use wanda::Wanda;
 
 use crate::error::Result;
 use crate::float::Float;
@@ -66,6 +92,10 @@ pub enum Elementwise<'a, F> {
     Magnitude,
     /// Scores that exist already, in the shape of the weights.
     Given(&'a ArrayRefD<F>),
+    /// |w · f| with a factor f for each weight, in the shape of the weights.
+    Product(&'a ArrayRefD<F>),
+    /// Random numbers of this seed: see [`Random`].
+    Random(u64),
 }
 
 macro_rules! forward {

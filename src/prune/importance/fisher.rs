@@ -1,0 +1,95 @@
+//! Scores weights by the mean square of what the loss would change if they went.
+//!
+//! ```text
+//! score = mean over batches of (w · g)²
+//! ```
+//!
+//! The diagonal of the empirical Fisher information, times w² of the batch: Theis et al. 2018,
+//! <https://arxiv.org/abs/1801.05787>, without their factor ½, which changes no order.
+
+use super::Importance;
+use super::observed::Observed;
+use crate::error::Result;
+use crate::float::Float;
+use ndarray::{ArrayD, ArrayRef, ArrayRefD, Dimension};
+use std::fmt;
+
+/// Scores weights by the mean of (w · g)² over batches, each with the weights of its time.
+///
+/// Call [`observe`](Self::observe) once a batch, with weights and gradient of that batch; then it is an
+/// [`Importance`]. What several workers saw is put together by [`merge`](Self::merge).
+///
+/// # Examples
+///
+/// ```
+/// use ndarray::array;
+/// use rarefy::prelude::*;
+/// use rarefy::prune::{Fisher, Unstructured};
+///
+/// let mut weights = array![1.0, 2.0, 3.0];
+/// let mut score = Fisher::new();
+/// score.observe(&weights, &array![-1.0, 1.0, 2.0])?;
+/// score.observe(&weights, &array![-2.0, 1.0, -0.5])?;
+/// Unstructured::new(&score, 1_usize).prune(&mut weights)?;
+/// assert_eq!(weights, array![0.0, 2.0, 3.0]);
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::NothingObserved`](crate::Error::NothingObserved) when used before the first batch,
+/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) when used on weights of another shape.
+#[derive(Clone, Default, PartialEq)]
+pub struct Fisher {
+    observed: Observed,
+}
+
+impl Fisher {
+    /// Nothing observed yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in the weights and the gradient of one batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) if the shapes differ, or from those of earlier
+    /// batches; [`Error::NotANumber`](crate::Error::NotANumber) if a product is NaN. What was observed before stays.
+    pub fn observe<F: Float, D: Dimension>(
+        &mut self,
+        weights: &ArrayRef<F, D>,
+        gradient: &ArrayRef<F, D>,
+    ) -> Result<()> {
+        self.observed
+            .add(weights, gradient, 1.0, |w, g| (w * g) * (w * g))
+    }
+
+    /// Takes in what another has observed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) if it observed weights of another shape.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        self.observed.merge(&other.observed, 1.0)
+    }
+
+    /// How many batches were observed.
+    pub fn batches(&self) -> u64 {
+        self.observed.batches
+    }
+}
+
+impl<F: Float> Importance<F> for Fisher {
+    fn scores(&self, weights: &ArrayRefD<F>) -> Result<ArrayD<F>> {
+        let batches = self.observed.divisor();
+        self.observed
+            .scores("Fisher", weights, |sum, _| sum / batches)
+    }
+}
+
+impl fmt::Debug for Fisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.observed.debug("Fisher", f)
+    }
+}

@@ -1,0 +1,92 @@
+//! Scores weights by whether training moves them away from zero.
+//!
+//! ```text
+//! score = −Σ w · g over batches
+//! ```
+//!
+//! A step of gradient descent moves w by −g: away from zero where w·g < 0. Sanh, Wolf and Rush 2020,
+//! "Movement pruning", <https://arxiv.org/abs/2005.07683>.
+
+use super::Importance;
+use super::observed::Observed;
+use crate::error::Result;
+use crate::float::Float;
+use ndarray::{ArrayD, ArrayRef, ArrayRefD, Dimension};
+use std::fmt;
+
+/// Scores weights by how much training moves them away from zero, −Σ w · g over batches.
+///
+/// Call [`observe`](Self::observe) once a batch, with weights and gradient of that batch; then it is an
+/// [`Importance`]. What several workers saw is put together by [`merge`](Self::merge).
+///
+/// # Examples
+///
+/// ```
+/// use ndarray::array;
+/// use rarefy::prelude::*;
+/// use rarefy::prune::{Movement, Unstructured};
+///
+/// let mut weights = array![1.0, 2.0, 3.0];
+/// let mut score = Movement::new();
+/// score.observe(&weights, &array![-1.0, 1.0, 0.5])?;
+/// score.observe(&weights, &array![-2.0, 1.0, -0.5])?;
+/// Unstructured::new(&score, 1_usize).prune(&mut weights)?;
+/// assert_eq!(weights, array![1.0, 0.0, 3.0]);
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::NothingObserved`](crate::Error::NothingObserved) when used before the first batch,
+/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) when used on weights of another shape.
+#[derive(Clone, Default, PartialEq)]
+pub struct Movement {
+    observed: Observed,
+}
+
+impl Movement {
+    /// Nothing observed yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in the weights and the gradient of one batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) if the shapes differ, or from those of earlier
+    /// batches; [`Error::NotANumber`](crate::Error::NotANumber) if a product is NaN. What was observed before stays.
+    pub fn observe<F: Float, D: Dimension>(
+        &mut self,
+        weights: &ArrayRef<F, D>,
+        gradient: &ArrayRef<F, D>,
+    ) -> Result<()> {
+        self.observed.add(weights, gradient, 1.0, |w, g| -w * g)
+    }
+
+    /// Takes in what another has observed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) if it observed weights of another shape.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        self.observed.merge(&other.observed, 1.0)
+    }
+
+    /// How many batches were observed.
+    pub fn batches(&self) -> u64 {
+        self.observed.batches
+    }
+}
+
+impl<F: Float> Importance<F> for Movement {
+    fn scores(&self, weights: &ArrayRefD<F>) -> Result<ArrayD<F>> {
+        self.observed.scores("movement", weights, |sum, _| sum)
+    }
+}
+
+impl fmt::Debug for Movement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.observed.debug("Movement", f)
+    }
+}
