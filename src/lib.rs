@@ -29,7 +29,7 @@ mod kernels;
 mod mask;
 mod shape;
 
-pub use error::{CouplingError, Error, External, Result};
+pub use error::{CouplingError, Error, External, FileError, Result};
 pub use float::Float;
 pub use mask::Mask;
 

@@ -14,7 +14,7 @@
 use ndarray::{Array2, Axis, s};
 use rarefy::distill::{KlDivergence, Loss, Output, Target, Teacher, TopKDivergence, TopKTarget};
 use rarefy::formats::{CacheReader, CacheSettings, CacheWriter};
-use rarefy::{Error, Result};
+use rarefy::{Error, FileError, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -283,12 +283,15 @@ fn only_one_writer_gets_a_folder_and_none_writes_over_a_cache() {
         CacheWriter::create(&folder.0, settings()),
         CacheWriter::resume(&folder.0),
     ] {
-        assert!(matches!(second, Err(Error::FileInUse { .. })), "{second:?}");
+        assert!(
+            matches!(second, Err(Error::File(FileError::InUse { .. }))),
+            "{second:?}"
+        );
     }
     drop(writer);
     let second = CacheWriter::create(&folder.0, settings());
     assert!(
-        matches!(second, Err(Error::FileExists { .. })),
+        matches!(second, Err(Error::File(FileError::Exists { .. }))),
         "{second:?}"
     );
     assert!(CacheWriter::resume(&folder.0).is_ok());
@@ -327,7 +330,7 @@ fn bad_settings_and_targets_are_refused() {
         CacheWriter::resume(&folder.0).unwrap_err(),
     ] {
         assert!(
-            matches!(error, Error::File { action: "list", .. }),
+            matches!(error, Error::File(FileError::Failed { action: "list", .. })),
             "{error}"
         );
     }
@@ -372,10 +375,10 @@ fn a_failed_write_leaves_the_writer_as_it_was() {
     assert!(
         matches!(
             error,
-            Error::File {
+            Error::File(FileError::Failed {
                 action: "write",
                 ..
-            }
+            })
         ),
         "{error}"
     );
@@ -398,7 +401,10 @@ fn truth_or_error(folder: &Folder, right: &TopKTarget<f32>, at: &str) {
             assert_eq!(reader.settings(), &settings(), "{at}");
             match all(&reader) {
                 Ok(read) => assert_eq!(&read, right, "{at}"),
-                Err(error) => assert!(matches!(error, Error::DamagedFile { .. }), "{error}, {at}"),
+                Err(error) => assert!(
+                    matches!(error, Error::File(FileError::Damaged { .. })),
+                    "{error}, {at}"
+                ),
             }
         }
     }

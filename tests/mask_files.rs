@@ -12,7 +12,7 @@ use ndarray::{Array2, IxDyn};
 use rarefy::formats::MaskFile;
 use rarefy::prune::{Amount, GradualPruning, Magnitude, PruningState, Unstructured};
 use rarefy::schedule::Interval;
-use rarefy::{Error, Mask};
+use rarefy::{Error, FileError, Mask};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +64,7 @@ fn example() -> MaskFile {
 
 fn why(path: &Path) -> String {
     match MaskFile::read(path).unwrap_err() {
-        Error::DamagedFile { why, .. } => why,
+        Error::File(FileError::Damaged { why, .. }) => why,
         other => other.to_string(),
     }
 }
@@ -174,7 +174,7 @@ fn every_bit_that_flips_is_noticed() {
             flipped[place] ^= 1 << bit;
             fs::write(&path, &flipped).unwrap();
             let error = MaskFile::read(&path).unwrap_err();
-            let damaged = matches!(error, Error::DamagedFile { .. });
+            let damaged = matches!(error, Error::File(FileError::Damaged { .. }));
             assert!(damaged, "bit {bit} of byte {place}: {error}");
         }
     }
@@ -190,14 +190,14 @@ fn every_length_but_the_right_one_is_refused() {
         fs::write(&path, &bytes[..length]).unwrap();
         let error = MaskFile::read(&path).unwrap_err();
         assert!(
-            matches!(error, Error::DamagedFile { .. }),
+            matches!(error, Error::File(FileError::Damaged { .. })),
             "{length}: {error}"
         );
     }
     fs::write(&path, [&*bytes, b"x"].concat()).unwrap();
     assert!(matches!(
         MaskFile::read(&path).unwrap_err(),
-        Error::DamagedFile { .. }
+        Error::File(FileError::Damaged { .. })
     ));
 }
 
@@ -308,23 +308,26 @@ fn what_cannot_be_written_or_read_says_so() {
     let written = example().write(&missing).unwrap_err();
     assert!(matches!(
         written,
-        Error::File {
+        Error::File(FileError::Failed {
             action: "write",
             ..
-        }
+        })
     ));
     let read = MaskFile::read(&missing).unwrap_err();
-    assert!(matches!(read, Error::File { action: "open", .. }));
+    assert!(matches!(
+        read,
+        Error::File(FileError::Failed { action: "open", .. })
+    ));
     // A file that could not be replaced is as it was.
     let taken = folder.file();
     fs::create_dir_all(taken.join("full")).unwrap();
     let replaced = example().write(&taken).unwrap_err();
     assert!(matches!(
         replaced,
-        Error::File {
+        Error::File(FileError::Failed {
             action: "replace",
             ..
-        }
+        })
     ));
     assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
 }

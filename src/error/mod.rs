@@ -2,12 +2,11 @@
 
 mod coupling;
 mod external;
+mod file;
 
 pub use coupling::CouplingError;
 pub use external::{External, Result};
-
-use std::io;
-use std::sync::Arc;
+pub use file::FileError;
 
 /// What can go wrong.
 ///
@@ -465,39 +464,9 @@ pub enum Error {
     #[error("values are too large or too small to sum their squares")]
     SumOutOfRange,
 
-    /// Reading or writing a file failed.
-    #[error("cannot {action} {path}: {source}")]
-    File {
-        /// What was tried: "open", "write", ...
-        action: &'static str,
-        /// Which file or folder.
-        path: String,
-        /// Why.
-        source: Arc<io::Error>,
-    },
-
-    /// A file does not hold what it should: it was cut off or changed, or is another kind of file.
-    #[error("{path} is damaged: {why}")]
-    DamagedFile {
-        /// Which file.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-    },
-
-    /// Something is already where something new should be written.
-    #[error("{path} exists already; resume it, or choose another place")]
-    FileExists {
-        /// Which folder.
-        path: String,
-    },
-
-    /// Somebody else is writing there.
-    #[error("{path} is being written by another process or another value of this one")]
-    FileInUse {
-        /// Which folder.
-        path: String,
-    },
+    /// A file that cannot be read or written, or is not what it should be.
+    #[error(transparent)]
+    File(FileError),
 
     /// A row that a file does not hold.
     #[error("position must lie in 0..{rows}, got {position}")]

@@ -1,6 +1,6 @@
 //! What our files share: errors, headers of safetensors, whole files or none.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, FileError, Result};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -15,18 +15,20 @@ pub(super) fn failed<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl Fn(io::Error) -> Error + use<'a> {
-    move |source| Error::File {
-        action,
-        path: path.display().to_string(),
-        source: Arc::new(source),
+    move |source| {
+        Error::File(FileError::Failed {
+            action,
+            path: path.display().to_string(),
+            source: Arc::new(source),
+        })
     }
 }
 
 pub(super) fn damaged(path: &Path, why: impl Into<String>) -> Error {
-    Error::DamagedFile {
+    Error::File(FileError::Damaged {
         path: path.display().to_string(),
         why: why.into(),
-    }
+    })
 }
 
 /// CRC-32 (IEEE) of these bytes, one part after the other.

@@ -85,7 +85,7 @@ impl MaskFile {
     ///
     /// # Errors
     ///
-    /// [`Error::File`](crate::Error::File) if that is not possible.
+    /// [`FileError::Failed`](crate::FileError::Failed) if that is not possible.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         let mut tensors = Map::new();
         let mut entries = Map::new();
@@ -119,8 +119,8 @@ impl MaskFile {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedFile`](crate::Error::DamagedFile) if it is not what was written, or not such a
-    /// file; [`Error::File`](crate::Error::File) if it cannot be read.
+    /// [`FileError::Damaged`](crate::FileError::Damaged) if it is not what was written, or not such a
+    /// file; [`FileError::Failed`](crate::FileError::Failed) if it cannot be read.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let mut file = File::open(path).map_err(failed("open", path))?;

@@ -1,6 +1,6 @@
 //! The folder of a cache: names, whole files, one writer.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, FileError, Result};
 use crate::formats::file;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -66,9 +66,9 @@ pub(super) fn lock(folder: &Path) -> Result<File> {
     let file = options.open(&path).map_err(failed("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::FileInUse {
+        Err(TryLockError::WouldBlock) => Err(Error::File(FileError::InUse {
             path: folder.display().to_string(),
-        }),
+        })),
         // A file system without locks has to do without.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
         Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),

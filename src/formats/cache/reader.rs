@@ -92,9 +92,9 @@ impl CacheReader {
     ///
     /// # Errors
     ///
-    /// * [`Error::DamagedFile`]: a shard is missing, cut off, changed in its header, or of another cache.
+    /// * [`FileError::Damaged`](crate::FileError::Damaged): a shard is missing, cut off, changed in its header, or of another cache.
     ///   [`salvage`](Self::salvage) reads the others.
-    /// * [`Error::File`]: a file cannot be read.
+    /// * [`FileError::Failed`](crate::FileError::Failed): a file cannot be read.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let reader = Self::salvage(folder)?;
         let damage = reader.damage().next();
@@ -108,7 +108,7 @@ impl CacheReader {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedFile`], [`Error::File`] if the folder cannot be listed, or no shard can be read.
+    /// [`FileError::Damaged`](crate::FileError::Damaged), [`FileError::Failed`](crate::FileError::Failed) if the folder cannot be listed, or no shard can be read.
     pub fn salvage(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let mut settings: Option<CacheSettings> = None;
@@ -203,8 +203,8 @@ impl CacheReader {
     /// # Errors
     ///
     /// * [`Error::PositionOutOfRange`]: there is no such row.
-    /// * [`Error::DamagedFile`]: a checksum is not that of the rows, or they are no probabilities.
-    /// * [`Error::File`]: a file cannot be read.
+    /// * [`FileError::Damaged`](crate::FileError::Damaged): a checksum is not that of the rows, or they are no probabilities.
+    /// * [`FileError::Failed`](crate::FileError::Failed): a file cannot be read.
     pub fn read<F: Float>(&self, positions: &[u64]) -> Result<TopKTarget<F>> {
         let rows = self.rows;
         if let Some(&position) = positions.iter().find(|&&position| position >= rows) {

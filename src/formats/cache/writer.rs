@@ -5,7 +5,7 @@ use super::folder::{self, damaged, failed, shard_path};
 use super::header::{self, Header};
 use super::settings::CacheSettings;
 use crate::distill::TopKTarget;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileError, Result};
 use crate::float::Float;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -65,9 +65,9 @@ impl CacheWriter {
     /// # Errors
     ///
     /// * [`Error::NumberOutOfRange`]: a setting is out of its range.
-    /// * [`Error::FileExists`]: there is a cache already.
-    /// * [`Error::FileInUse`]: it is being written.
-    /// * [`Error::File`]: the folder cannot be made or written.
+    /// * [`FileError::Exists`](crate::FileError::Exists): there is a cache already.
+    /// * [`FileError::InUse`](crate::FileError::InUse): it is being written.
+    /// * [`FileError::Failed`](crate::FileError::Failed): the folder cannot be made or written.
     pub fn create(folder: impl AsRef<Path>, settings: CacheSettings) -> Result<Self> {
         settings.check()?;
         let folder = folder.as_ref();
@@ -75,7 +75,7 @@ impl CacheWriter {
         let lock = folder::lock(folder)?;
         if !folder::shards(folder)?.is_empty() {
             let path = folder.display().to_string();
-            return Err(Error::FileExists { path });
+            return Err(Error::File(FileError::Exists { path }));
         }
         folder::sweep(folder)?;
         let mut writer = Self {
@@ -97,11 +97,11 @@ impl CacheWriter {
     ///
     /// # Errors
     ///
-    /// * [`Error::DamagedFile`]: the header of a shard, or the rows of a last one that is not full, are
+    /// * [`FileError::Damaged`](crate::FileError::Damaged): the header of a shard, or the rows of a last one that is not full, are
     ///   not what was written. If that is the last shard, remove the file that the error names, and
     ///   resume from the one before.
-    /// * [`Error::FileInUse`]: it is being written.
-    /// * [`Error::File`]: something cannot be read.
+    /// * [`FileError::InUse`](crate::FileError::InUse): it is being written.
+    /// * [`FileError::Failed`](crate::FileError::Failed): something cannot be read.
     pub fn resume(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         // Not before there is a folder: a lock would leave a file in a place that was only mistyped.
@@ -176,7 +176,7 @@ impl CacheWriter {
     /// # Errors
     ///
     /// * [`Error::WrongCount`]: the target is of another number of classes, or another k.
-    /// * [`Error::File`]: a shard cannot be written. [`rows`](Self::rows) says how many rows are in;
+    /// * [`FileError::Failed`](crate::FileError::Failed): a shard cannot be written. [`rows`](Self::rows) says how many rows are in;
     ///   those of this call that would have gone into that shard are not.
     pub fn append<F: Float>(&mut self, target: &TopKTarget<F>) -> Result<()> {
         let pairs = [
@@ -217,7 +217,7 @@ impl CacheWriter {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if the shard cannot be written; the rows stay in memory.
+    /// [`FileError::Failed`](crate::FileError::Failed) if the shard cannot be written; the rows stay in memory.
     pub fn flush(&mut self) -> Result<()> {
         if self.pending.count(self.settings.k) == self.flushed {
             return Ok(());
