@@ -16,12 +16,13 @@ use rarefy::distill::{
     AlphaDivergence, AttentionKl, AttentionMeasure, AttentionMse, AttentionTransfer, Averaging,
     CongruenceKernel, CorrelationCongruence, CrossEntropy, DecoupledKl, Dist, Distiller, Ema,
     Ensemble, Evaluation, Fsp, GradientBuffers, HiddenCosine, HiddenMse, JensenShannon,
-    KlDivergence, LogitMse, LossValue, MiniLm, MiniLmRelations, Mmd, MmdKernel, Output,
-    OutputLayer, OutputLayerGradient, PatientHidden, Pkt, Reduction, RelationKl, RelationalAngle,
-    RelationalDistance, ReverseKlDivergence, ScheduledSum, SigmoidKl, SimilarityPreserving,
-    SkewedKl, SkewedReverseKl, SortedProbability, Standardised, StoredLogits, StreamingBatch,
-    StreamingDistillation, TailBucketDivergence, Target, TeacherForm, TemperatureFactor, TermValue,
-    TopKDivergence, TopKTarget, TotalVariation, Vocabulary, WeightedSum,
+    KlDivergence, LabelCorrection, LeadingLabel, LogitMse, LossValue, MiniLm, MiniLmRelations, Mmd,
+    MmdKernel, Output, OutputLayer, OutputLayerGradient, PatientHidden, Pkt, Reduction, RelationKl,
+    RelationalAngle, RelationalDistance, ReverseKlDivergence, ScheduledSum, SigmoidKl,
+    SimilarityPreserving, SkewedKl, SkewedReverseKl, SortedProbability, Standardised, StoredLogits,
+    StreamingBatch, StreamingDistillation, TailBucketDivergence, Target, TeacherForm,
+    TemperatureFactor, TermValue, TopKDivergence, TopKTarget, TotalVariation, Vocabulary,
+    WeightedSum,
 };
 use rarefy::prune::{Amount, Elementwise, Magnitude, Unstructured};
 use rarefy::quantize::QuantizerExt;
@@ -87,6 +88,8 @@ fn public_types_are_plain_values() {
     value::<TeacherForm>();
     value::<TotalVariation>();
     value::<LogitMse>();
+    value::<LabelCorrection>();
+    value::<LeadingLabel>();
     value::<Standardised<KlDivergence>>();
     value::<WeightedSum<f32>>();
     value::<ScheduledSum<f32>>();
@@ -127,6 +130,18 @@ fn files_can_be_handed_to_other_threads() {
     value::<CacheSettings>();
     travels::<CacheReader>();
     travels::<CacheWriter>();
+}
+
+#[cfg(feature = "half")]
+#[test]
+fn types_that_logits_are_stored_in_are_plain_values() {
+    use half::{bf16, f16};
+    fn all<T: rarefy::distill::Logit + Clone + PartialEq + Debug + Unpin>() {
+        value::<T>();
+    }
+    all::<f16>();
+    all::<bf16>();
+    all::<f32>();
 }
 
 #[test]

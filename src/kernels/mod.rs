@@ -33,3 +33,5 @@ pub(crate) mod round;
 pub(crate) mod select;
 pub(crate) mod tail;
 pub(crate) mod top_k;
+#[cfg(feature = "half")]
+pub(crate) mod widen;
