@@ -328,7 +328,7 @@ fn bad_input_is_an_error_and_changes_nothing() {
     assert!(matches!(mismatch, Err(Error::ShapeMismatch { .. })));
 
     // In a loss: no labels, a NaN, and one in a row that is not read.
-    let student = Output::from(good.clone());
+    let student = Output::from(good);
     let teacher = Output::from(logits);
     let loss = KlDivergence::new(1.0).label_correction(plain);
     let target = Target::from(&teacher);
