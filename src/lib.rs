@@ -12,6 +12,8 @@
     )
 )]
 
+#[cfg(feature = "half")]
+pub use half;
 pub use ndarray;
 
 pub mod distill;

@@ -16,12 +16,13 @@ use rarefy::distill::{
     AlphaDivergence, AttentionKl, AttentionMeasure, AttentionMse, AttentionTransfer, Averaging,
     CongruenceKernel, CorrelationCongruence, CrossEntropy, DecoupledKl, Dist, Distiller, Ema,
     Ensemble, Evaluation, Fsp, GradientBuffers, HiddenCosine, HiddenMse, JensenShannon,
-    KlDivergence, LogitMse, LossValue, MiniLm, MiniLmRelations, Mmd, MmdKernel, Output,
-    OutputLayer, OutputLayerGradient, PatientHidden, Pkt, Reduction, RelationKl, RelationalAngle,
-    RelationalDistance, ReverseKlDivergence, ScheduledSum, SigmoidKl, SimilarityPreserving,
-    SkewedKl, SkewedReverseKl, SortedProbability, Standardised, StoredLogits, StreamingBatch,
-    StreamingDistillation, TailBucketDivergence, Target, TeacherForm, TemperatureFactor, TermValue,
-    TopKDivergence, TopKTarget, TotalVariation, Vocabulary, WeightedSum,
+    KlDivergence, LabelCorrection, LeadingLabel, LogitMse, LossValue, MiniLm, MiniLmRelations, Mmd,
+    MmdKernel, Output, OutputLayer, OutputLayerGradient, PatientHidden, Pkt, Reduction, RelationKl,
+    RelationalAngle, RelationalDistance, ReverseKlDivergence, ScheduledSum, SigmoidKl,
+    SimilarityPreserving, SkewedKl, SkewedReverseKl, SortedProbability, Standardised, StoredLogits,
+    StreamingBatch, StreamingDistillation, TailBucketDivergence, Target, TeacherForm,
+    TemperatureFactor, TermValue, TopKDivergence, TopKTarget, TotalVariation, Vocabulary,
+    WeightedSum,
 };
 use rarefy::prune::{
     Aggregate, Amount, Blocks, CountRule, Coupled, CoupledAxes, CoupledAxis, Elementwise, Fisher,
@@ -141,6 +142,8 @@ fn public_types_are_plain_values() {
     value::<TeacherForm>();
     value::<TotalVariation>();
     value::<LogitMse>();
+    value::<LabelCorrection>();
+    value::<LeadingLabel>();
     value::<Standardised<KlDivergence>>();
     value::<WeightedSum<f32>>();
     value::<ScheduledSum<f32>>();
@@ -194,6 +197,18 @@ fn files_can_be_handed_to_other_threads() {
 #[test]
 fn files_of_masks_are_plain_values() {
     value::<rarefy::formats::MaskFile>();
+}
+
+#[cfg(feature = "half")]
+#[test]
+fn types_that_logits_are_stored_in_are_plain_values() {
+    use half::{bf16, f16};
+    fn all<T: rarefy::distill::Logit + Clone + PartialEq + Debug + Unpin>() {
+        value::<T>();
+    }
+    all::<f16>();
+    all::<bf16>();
+    all::<f32>();
 }
 
 #[test]

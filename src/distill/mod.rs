@@ -19,6 +19,9 @@
 //! teachers ([`Ensemble`]), or the student's own past ([`Ema`]). Batches of sequences have
 //! [a module of their own](sequence).
 //!
+//! Logits that are stored in f16 or bf16 need the feature `half` and no copy in f32: `Logit` has the methods. A
+//! teacher that may be wrong where the label is known is corrected by a [`LabelCorrection`].
+//!
 //! Losses over inner activations compare named [`Output::features`]: hidden states ([`HiddenMse`],
 //! [`HiddenCosine`], [`PatientHidden`]), attention ([`AttentionMse`], [`AttentionKl`], [`RelationKl`],
 //! [`MiniLm`]), maps of convolutions ([`AttentionTransfer`], [`Fsp`], [`Mmd`]), and how the examples of
@@ -48,6 +51,7 @@
 mod distiller;
 mod ema;
 mod faults;
+mod label_correction;
 mod loss;
 mod networks;
 mod output;
@@ -60,6 +64,9 @@ mod vocabulary;
 
 pub use distiller::Distiller;
 pub use ema::Ema;
+pub use label_correction::{LabelCorrection, LeadingLabel};
+#[cfg(feature = "half")]
+pub use loss::Logit;
 pub use loss::{
     AlphaDivergence, AttentionKl, AttentionMeasure, AttentionMse, AttentionTransfer,
     CongruenceKernel, CorrelationCongruence, CrossEntropy, DecoupledKl, Dist, Evaluation, Fsp,

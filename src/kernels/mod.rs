@@ -48,3 +48,5 @@ pub(crate) mod tail;
 pub(crate) mod ties;
 pub(crate) mod top_k;
 pub(crate) mod units;
+#[cfg(feature = "half")]
+pub(crate) mod widen;

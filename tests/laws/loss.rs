@@ -5,10 +5,10 @@ use approx::assert_relative_eq;
 use ndarray::{Array1, Array2, Axis};
 use ndarray_rand::rand::Rng;
 use rarefy::distill::{
-    AlphaDivergence, CrossEntropy, DecoupledKl, JensenShannon, KlDivergence, LogitMse, Loss,
-    Output, Reduction, ReverseKlDivergence, ScheduledSum, SigmoidKl, SkewedKl, SkewedReverseKl,
-    SortedProbability, Standardised, TailBucketDivergence, Target, TeacherForm, TemperatureFactor,
-    TopKDivergence, TopKTarget, TotalVariation, WeightedSum,
+    AlphaDivergence, CrossEntropy, DecoupledKl, JensenShannon, KlDivergence, LabelCorrection,
+    LogitMse, Loss, Output, Reduction, ReverseKlDivergence, ScheduledSum, SigmoidKl, SkewedKl,
+    SkewedReverseKl, SortedProbability, Standardised, TailBucketDivergence, Target, TeacherForm,
+    TemperatureFactor, TopKDivergence, TopKTarget, TotalVariation, WeightedSum,
 };
 use rarefy::{Error, Float};
 
@@ -44,6 +44,18 @@ pub(crate) fn all<F: Float>() -> Vec<Entry<F>> {
             "kl by 7",
             Box::new(KlDivergence::new(2.0).reduction(Reduction::DividedBy(7.0))),
             true,
+        ),
+        (
+            "kl, corrected",
+            Box::new(KlDivergence::new(2.0).label_correction(LabelCorrection::new())),
+            false,
+        ),
+        (
+            "jsd, corrected",
+            Box::new(
+                JensenShannon::new(1.0).label_correction(LabelCorrection::new().threshold(0.5)),
+            ),
+            false,
         ),
         ("reverse", Box::new(ReverseKlDivergence::new(1.0)), true),
         (

@@ -8,6 +8,7 @@
 //! With a share ε of smoothing, 1 − ε of the value is that, and ε is the mean over all classes as labels
 //! (Szegedy et al. 2016, <https://arxiv.org/abs/1512.00567>).
 
+use super::logits::Logits;
 use super::rows::{Against, Batch, check_labels, check_not_empty};
 use super::settings::{check_share, loss_by_rows};
 use super::{LossValue, Reduction};
@@ -95,15 +96,16 @@ impl CrossEntropy {
 
     fn prepare<'a, F: Float>(
         &self,
-        student: &'a ArrayRef2<F>,
+        student: Logits<'a, F>,
+        _teacher: Option<Logits<'a, F>>,
         target: Target<'a, F>,
     ) -> Result<Batch<'a, F>> {
         let labels = target.need_labels(NAME)?;
         check_share("label smoothing", self.smoothing)?;
-        check_not_empty(student)?;
-        check_labels(labels, student.dim(), target, self.ignored)?;
+        check_not_empty(student.shape())?;
+        check_labels(labels, student.shape(), target, self.ignored)?;
         let ignores = |row: usize| Some(labels[row]) == self.ignored;
-        let shares = self.reduction.shares(student.dim(), target, ignores)?;
+        let shares = self.reduction.shares(student.shape(), target, ignores)?;
         let smoothing = self.smoothing;
         let against = Against::Labels { labels, smoothing };
         Batch::new(student, against, shares, &[], false)
@@ -111,6 +113,8 @@ impl CrossEntropy {
 }
 
 loss_by_rows!(CrossEntropy);
+#[cfg(feature = "half")]
+super::stored::stored!(CrossEntropy);
 
 /// Cross-entropy of logits of shape `[rows, classes]` with the right class of each row, in nats.
 ///
@@ -138,5 +142,7 @@ pub fn cross_entropy<F: Float>(
     labels: &[usize],
 ) -> Result<LossValue<F, Array2<F>>> {
     let target = Target::new().labels(labels);
-    CrossEntropy::new().prepare(student, target)?.evaluate()
+    CrossEntropy::new()
+        .prepare(Logits::Own(student), None, target)?
+        .evaluate()
 }

@@ -8,12 +8,12 @@
 //! 2022, <https://arxiv.org/abs/2203.08679>: the forward divergence is α = 1 and β = 1 − p_y, which silences
 //! what a sure teacher knows of the other classes.
 
-use super::rows::{Against, Batch, check_labels, check_not_empty, teacher_numbers};
+use super::logits::Logits;
+use super::rows::{Against, Batch, check_labels, check_not_empty, need_teacher, teacher_numbers};
 use super::settings::{Settings, loss_by_rows, settings};
 use crate::distill::Target;
 use crate::error::{Error, Result};
 use crate::float::Float;
-use ndarray::ArrayRef2;
 
 const NAME: &str = "decoupled kl divergence";
 
@@ -73,7 +73,8 @@ impl DecoupledKl {
 
     fn prepare<'a, F: Float>(
         &self,
-        student: &'a ArrayRef2<F>,
+        student: Logits<'a, F>,
+        teacher: Option<Logits<'a, F>>,
         target: Target<'a, F>,
     ) -> Result<Batch<'a, F>> {
         let bad = |weight: &&f64| !(0.0..f64::INFINITY).contains(*weight);
@@ -84,12 +85,12 @@ impl DecoupledKl {
                 value,
             });
         }
-        let teacher = &target.need_teacher(NAME)?.logits;
+        let teacher = need_teacher(teacher, NAME)?;
         let labels = target.need_labels(NAME)?;
         self.settings.batch(student, target, || {
             let numbers = teacher_numbers(student, teacher)?;
-            check_not_empty(student)?;
-            check_labels(labels, student.dim(), target, None)?;
+            check_not_empty(student.shape())?;
+            check_labels(labels, student.shape(), target, None)?;
             Ok(Against::Decoupled {
                 teacher: numbers,
                 labels,
@@ -101,3 +102,5 @@ impl DecoupledKl {
 
 settings!(DecoupledKl,);
 loss_by_rows!(DecoupledKl);
+#[cfg(feature = "half")]
+super::stored::stored!(DecoupledKl, teacher: T);

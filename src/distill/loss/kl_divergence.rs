@@ -25,6 +25,7 @@ use ndarray::{Array1, Array2, ArrayRef2};
 /// | [`temperature_factor`](Self::temperature_factor) | multiply value and gradient by T²? | yes | |
 /// | [`reduction`](Self::reduction) | what the sum over rows is divided by | the number of rows | [`Reduction`] |
 /// | [`teacher_form`](Self::teacher_form) | what the teacher's numbers are | logits | [`TeacherForm`](super::TeacherForm) |
+/// | [`label_correction`](Self::label_correction) | what labels make of the teacher's probabilities | nothing | [`LabelCorrection`](crate::distill::LabelCorrection) |
 ///
 /// A logit of −∞ is a class that is masked. Where the teacher masks a class it adds exactly nothing,
 /// whatever the student says. Where the student masks a class that the teacher does not, the value is
@@ -89,7 +90,7 @@ impl KlDivergence {
         teacher: &ArrayRef2<F>,
     ) -> Result<Array1<f64>> {
         let sum = self.reduction(Reduction::Sum).settings;
-        sum.divergence(Kind::Forward, student, teacher, Target::new())?
+        sum.divergence(Kind::Forward, student.into(), teacher.into(), Target::new())?
             .per_row()
     }
 }
@@ -130,6 +131,6 @@ pub fn kl_divergence<F: Float>(
 ) -> Result<LossValue<F, Array2<F>>> {
     KlDivergence::new(temperature)
         .settings
-        .divergence(Kind::Forward, student, teacher, Target::new())?
+        .divergence(Kind::Forward, student.into(), teacher.into(), Target::new())?
         .evaluate()
 }

@@ -8,12 +8,12 @@
 //! temperature, up to each row's mean and a factor.
 
 use super::Reduction;
-use super::rows::{Against, Batch, check_not_empty, teacher_numbers};
+use super::logits::Logits;
+use super::rows::{Against, Batch, check_not_empty, need_teacher, teacher_numbers};
 use super::settings::loss_by_rows;
 use crate::distill::Target;
 use crate::error::Result;
 use crate::float::Float;
-use ndarray::ArrayRef2;
 
 const NAME: &str = "logit mean squared error";
 
@@ -64,12 +64,13 @@ impl LogitMse {
 
     fn prepare<'a, F: Float>(
         &self,
-        student: &'a ArrayRef2<F>,
+        student: Logits<'a, F>,
+        teacher: Option<Logits<'a, F>>,
         target: Target<'a, F>,
     ) -> Result<Batch<'a, F>> {
-        let teacher = teacher_numbers(student, &target.need_teacher(NAME)?.logits)?;
-        check_not_empty(student)?;
-        let shares = self.reduction.shares(student.dim(), target, |_| false)?;
+        let teacher = teacher_numbers(student, need_teacher(teacher, NAME)?)?;
+        check_not_empty(student.shape())?;
+        let shares = self.reduction.shares(student.shape(), target, |_| false)?;
         Batch::new(student, Against::Squares { teacher }, shares, &[], false)
     }
 }
@@ -81,3 +82,5 @@ impl Default for LogitMse {
 }
 
 loss_by_rows!(LogitMse);
+#[cfg(feature = "half")]
+super::stored::stored!(LogitMse, teacher: T);

@@ -7,6 +7,7 @@ mod inner;
 mod jensen_shannon;
 mod kl_divergence;
 mod logit_mse;
+mod logits;
 mod reduction;
 mod reverse_kl_divergence;
 mod rows;
@@ -17,6 +18,8 @@ mod skewed_kl;
 mod skewed_reverse_kl;
 mod sorted_probability;
 mod standardised;
+#[cfg(feature = "half")]
+mod stored;
 mod streaming;
 mod tail_bucket;
 mod terms;
@@ -38,14 +41,17 @@ pub use kl_divergence::{KlDivergence, kl_divergence};
 pub use logit_mse::LogitMse;
 pub use reduction::Reduction;
 pub use reverse_kl_divergence::ReverseKlDivergence;
+pub(super) use rows::check_labels;
 pub use scheduled_sum::ScheduledSum;
-pub(super) use settings::check_temperature;
 pub use settings::{TeacherForm, TemperatureFactor};
+pub(super) use settings::{check_share, check_temperature};
 pub use sigmoid_kl::SigmoidKl;
 pub use skewed_kl::SkewedKl;
 pub use skewed_reverse_kl::SkewedReverseKl;
 pub use sorted_probability::SortedProbability;
 pub use standardised::Standardised;
+#[cfg(feature = "half")]
+pub use stored::Logit;
 pub use streaming::{
     GradientBuffers, OutputLayer, OutputLayerGradient, StreamingBatch, StreamingDistillation,
 };

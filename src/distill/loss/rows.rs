@@ -1,21 +1,23 @@
 //! From the kernels' rows to values, gradients and errors.
 
 use super::LossValue;
+use super::logits::{Logits, Numbers};
 use super::reduction::Shares;
-use crate::distill::Target;
 use crate::distill::faults::error_of;
+use crate::distill::{LabelCorrection, Target};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::array;
-use crate::kernels::divergence::{FaultyRow, Given, Kind, RowAgainst, Rows, Side, Store};
+use crate::kernels::divergence::{
+    Fault, FaultyRow, Given, Kind, Room, RowAgainst, RowSource, Side, Store,
+};
 use crate::kernels::real::Real;
 use crate::shape;
 use ndarray::{Array1, Array2, ArrayRef2, ArrayView1};
-use std::borrow::Cow;
 
 /// Rows of student logits, what they are compared with, and what each of them counts.
 pub(super) struct Batch<'a, F: Float> {
-    student: Cow<'a, [F]>,
+    student: Numbers<'a, F>,
     shape: (usize, usize),
     against: Against<'a, F>,
     /// Empty where there is no temperature.
@@ -35,34 +37,70 @@ pub(super) enum Against<'a, F: Float> {
     /// A divergence from the numbers of a teacher.
     Teacher {
         kind: Kind,
-        numbers: Cow<'a, [F]>,
+        numbers: Numbers<'a, F>,
         given: Given,
+    },
+    /// A divergence from what labels make of the numbers of a teacher.
+    Corrected {
+        kind: Kind,
+        numbers: Numbers<'a, F>,
+        given: Given,
+        correction: LabelCorrection,
+        labels: &'a [usize],
     },
     /// Labels against all others, and these among themselves.
     Decoupled {
-        teacher: Cow<'a, [F]>,
+        teacher: Numbers<'a, F>,
         labels: &'a [usize],
         weights: [f64; 2],
     },
     /// Squared differences.
-    Squares { teacher: Cow<'a, [F]> },
+    Squares { teacher: Numbers<'a, F> },
     /// Each class by itself.
-    Sigmoid { teacher: Cow<'a, [F]> },
+    Sigmoid { teacher: Numbers<'a, F> },
+}
+
+impl<'a, F: Float> Against<'a, F> {
+    fn teacher(&self) -> Option<&Numbers<'a, F>> {
+        match self {
+            Self::Labels { .. } => None,
+            Self::Teacher {
+                numbers: teacher, ..
+            }
+            | Self::Corrected {
+                numbers: teacher, ..
+            }
+            | Self::Decoupled { teacher, .. }
+            | Self::Squares { teacher }
+            | Self::Sigmoid { teacher } => Some(teacher),
+        }
+    }
 }
 
 /// The numbers of a teacher for a student of this shape.
 pub(super) fn teacher_numbers<'a, F: Float>(
-    student: &ArrayRef2<F>,
-    teacher: &'a ArrayRef2<F>,
-) -> Result<Cow<'a, [F]>> {
-    let (ours, theirs) = (student.shape(), teacher.shape());
-    shape::check_same("teacher logits", theirs, "student logits", ours)?;
-    Ok(array::elements(teacher))
+    student: Logits<'_, F>,
+    teacher: Logits<'a, F>,
+) -> Result<Numbers<'a, F>> {
+    let [ours, theirs] = [student, teacher].map(|logits| <[usize; 2]>::from(logits.shape()));
+    shape::check_same("teacher logits", &theirs, "student logits", &ours)?;
+    Ok(teacher.numbers())
+}
+
+/// The teacher's logits, or an error that says that `loss` needs them.
+pub(super) fn need_teacher<'a, F: Float>(
+    teacher: Option<Logits<'a, F>>,
+    loss: &'static str,
+) -> Result<Logits<'a, F>> {
+    teacher.ok_or(Error::MissingTarget {
+        loss,
+        part: "teacher output",
+    })
 }
 
 /// Fails unless there is a class for the label of every row that is read. What stands for padding need
 /// not be one.
-pub(super) fn check_labels<F: Float>(
+pub(in crate::distill) fn check_labels<F: Float>(
     labels: &[usize],
     (rows, classes): (usize, usize),
     target: Target<'_, F>,
@@ -93,7 +131,7 @@ impl<'a, F: Float> Batch<'a, F> {
     /// A batch whose row i adds `shares[i]` · T² (if that is wanted) · its value. `temperatures` has one
     /// for each row, or none.
     pub(super) fn new(
-        student: &'a ArrayRef2<F>,
+        student: Logits<'a, F>,
         against: Against<'a, F>,
         shares: Shares,
         temperatures: &[f64],
@@ -118,69 +156,14 @@ impl<'a, F: Float> Batch<'a, F> {
         }
         let inverses = temperatures.iter().map(|&t| F::cast(t.recip()));
         Ok(Self {
-            student: array::elements(student),
-            shape: student.dim(),
+            student: student.numbers(),
+            shape: student.shape(),
             against,
             inverse_temperatures: inverses.collect(),
             reads,
             value_factors,
             gradient_factors,
         })
-    }
-
-    fn rows<'s>(&'s self) -> Rows<'s, F, impl Fn(usize) -> RowAgainst<'s, F> + Sync> {
-        let classes = self.shape.1;
-        let against = move |row: usize| {
-            let inverse_temperature = self.inverse_temperatures.get(row);
-            let inverse_temperature = inverse_temperature.copied().unwrap_or(F::one());
-            let range = row * classes..(row + 1) * classes;
-            match &self.against {
-                Against::Labels { labels, smoothing } => RowAgainst::Label {
-                    label: labels[row],
-                    smoothing: F::cast(*smoothing),
-                },
-                Against::Teacher {
-                    kind: Kind::Forward,
-                    numbers,
-                    given: Given::Logits,
-                } => RowAgainst::Logits {
-                    teacher: &numbers[range],
-                    inverse_temperature,
-                },
-                Against::Teacher {
-                    kind,
-                    numbers,
-                    given,
-                } => RowAgainst::Divergence {
-                    kind: *kind,
-                    teacher: &numbers[range],
-                    given: *given,
-                    inverse_temperature,
-                },
-                Against::Decoupled {
-                    teacher,
-                    labels,
-                    weights,
-                } => RowAgainst::Decoupled {
-                    teacher: &teacher[range],
-                    label: labels[row],
-                    weights: *weights,
-                    inverse_temperature,
-                },
-                Against::Squares { teacher } => RowAgainst::Squares {
-                    teacher: &teacher[range],
-                },
-                Against::Sigmoid { teacher } => RowAgainst::Sigmoid {
-                    teacher: &teacher[range],
-                    inverse_temperature,
-                },
-            }
-        };
-        Rows {
-            student: &self.student,
-            classes,
-            against,
-        }
     }
 
     /// Σ factor · value, in the order of the rows.
@@ -205,9 +188,7 @@ impl<'a, F: Float> Batch<'a, F> {
     }
 
     fn values(&self) -> Result<Vec<f64>> {
-        self.rows()
-            .values(self.reads())
-            .map_err(|faulty| self.error(faulty))
+        RowSource::values(self, self.reads()).map_err(|faulty| self.error(faulty))
     }
 
     pub(super) fn evaluate(&self) -> Result<LossValue<F, Array2<F>>> {
@@ -231,7 +212,7 @@ impl<'a, F: Float> Batch<'a, F> {
             });
         }
         let values = array::update(grad, |grad| {
-            self.rows().gradient(&factors, self.reads(), store, grad)
+            RowSource::gradient(self, &factors, self.reads(), store, grad)
         })
         .map_err(|faulty| self.error(faulty))?;
         Ok(self.sum(&values))
@@ -239,15 +220,9 @@ impl<'a, F: Float> Batch<'a, F> {
 
     /// The number of a side at a place.
     fn number(&self, side: Side, place: usize) -> F {
-        match (side, &self.against) {
-            (Side::Teacher, Against::Teacher { numbers, .. }) => numbers[place],
-            (
-                Side::Teacher,
-                Against::Decoupled { teacher, .. }
-                | Against::Squares { teacher }
-                | Against::Sigmoid { teacher },
-            ) => teacher[place],
-            _ => self.student[place],
+        match (side, self.against.teacher()) {
+            (Side::Teacher, Some(teacher)) => teacher.number(place),
+            _ => self.student.number(place),
         }
     }
 
@@ -259,11 +234,98 @@ impl<'a, F: Float> Batch<'a, F> {
     }
 }
 
+impl<F: Float> RowSource<F> for Batch<'_, F> {
+    fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
+    fn row<'s>(
+        &'s self,
+        row: usize,
+        room: &'s mut Room<F>,
+    ) -> Result<(&'s [F], RowAgainst<'s, F>), Fault> {
+        let classes = self.shape.1;
+        let range = row * classes..(row + 1) * classes;
+        let student = self.student.row(range.clone(), &mut room.student);
+        let inverse_temperature = self.inverse_temperatures.get(row);
+        let inverse_temperature = inverse_temperature.copied().unwrap_or(F::one());
+        let room = &mut room.teacher;
+        let against = match &self.against {
+            Against::Labels { labels, smoothing } => RowAgainst::Label {
+                label: labels[row],
+                smoothing: F::cast(*smoothing),
+            },
+            Against::Teacher {
+                kind,
+                numbers,
+                given,
+            } => divergence(*kind, numbers.row(range, room), *given, inverse_temperature),
+            Against::Corrected {
+                kind,
+                numbers,
+                given,
+                correction,
+                labels,
+            } => match correction.of(labels[row]) {
+                None => divergence(*kind, numbers.row(range, room), *given, inverse_temperature),
+                Some(correction) => {
+                    numbers.copy(range, room);
+                    correction.of_row(room, labels[row], *given, inverse_temperature)?;
+                    RowAgainst::Divergence {
+                        kind: *kind,
+                        teacher: room,
+                        given: Given::Probabilities,
+                        inverse_temperature,
+                    }
+                }
+            },
+            Against::Decoupled {
+                teacher,
+                labels,
+                weights,
+            } => RowAgainst::Decoupled {
+                teacher: teacher.row(range, room),
+                label: labels[row],
+                weights: *weights,
+                inverse_temperature,
+            },
+            Against::Squares { teacher } => RowAgainst::Squares {
+                teacher: teacher.row(range, room),
+            },
+            Against::Sigmoid { teacher } => RowAgainst::Sigmoid {
+                teacher: teacher.row(range, room),
+                inverse_temperature,
+            },
+        };
+        Ok((student, against))
+    }
+}
+
+fn divergence<F>(
+    kind: Kind,
+    teacher: &[F],
+    given: Given,
+    inverse_temperature: F,
+) -> RowAgainst<'_, F> {
+    match (kind, given) {
+        (Kind::Forward, Given::Logits) => RowAgainst::Logits {
+            teacher,
+            inverse_temperature,
+        },
+        _ => RowAgainst::Divergence {
+            kind,
+            teacher,
+            given,
+            inverse_temperature,
+        },
+    }
+}
+
 /// Fails unless there is a row and a class.
-pub(super) fn check_not_empty<F>(logits: &ArrayRef2<F>) -> Result<()> {
-    if logits.is_empty() {
+pub(super) fn check_not_empty((rows, classes): (usize, usize)) -> Result<()> {
+    if rows == 0 || classes == 0 {
         Err(Error::NoLogits {
-            shape: logits.shape().to_vec(),
+            shape: vec![rows, classes],
         })
     } else {
         Ok(())

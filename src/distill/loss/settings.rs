@@ -1,13 +1,13 @@
 //! What the divergences of two networks have in common.
 
 use super::Reduction;
+use super::logits::Logits;
 use super::rows::{Against, Batch, check_not_empty, teacher_numbers};
-use crate::distill::Target;
+use crate::distill::{LabelCorrection, Target};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::divergence::{Given, Kind};
 use crate::kernels::real::Real;
-use ndarray::ArrayRef2;
 
 /// Whether value and gradient are multiplied by T².
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -46,13 +46,14 @@ impl TeacherForm {
     }
 }
 
-/// Temperature, its factor, the reduction, and what the teacher gives.
+/// Temperature, its factor, the reduction, what the teacher gives, and what labels make of that.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Settings {
     pub(super) temperature: f64,
     pub(super) factor: TemperatureFactor,
     pub(super) reduction: Reduction,
     pub(super) teacher_form: TeacherForm,
+    pub(super) correction: Option<LabelCorrection>,
 }
 
 impl Settings {
@@ -62,6 +63,7 @@ impl Settings {
             factor: TemperatureFactor::Squared,
             reduction: Reduction::MeanOverRows,
             teacher_form: TeacherForm::Logits,
+            correction: None,
         }
     }
 
@@ -91,14 +93,14 @@ impl Settings {
     /// A batch of rows that are compared with what `against` makes of the teacher.
     pub(super) fn batch<'a, F: Float>(
         &self,
-        student: &'a ArrayRef2<F>,
+        student: Logits<'a, F>,
         target: Target<'a, F>,
         against: impl FnOnce() -> Result<Against<'a, F>>,
     ) -> Result<Batch<'a, F>> {
-        let temperatures = self.temperatures(student.nrows(), target)?;
+        let temperatures = self.temperatures(student.shape().0, target)?;
         let against = against()?;
-        check_not_empty(student)?;
-        let shares = self.reduction.shares(student.dim(), target, |_| false)?;
+        check_not_empty(student.shape())?;
+        let shares = self.reduction.shares(student.shape(), target, |_| false)?;
         let squared = self.factor == TemperatureFactor::Squared;
         Batch::new(student, against, shares, &temperatures, squared)
     }
@@ -107,15 +109,28 @@ impl Settings {
     pub(super) fn divergence<'a, F: Float>(
         &self,
         kind: Kind,
-        student: &'a ArrayRef2<F>,
-        teacher: &'a ArrayRef2<F>,
+        student: Logits<'a, F>,
+        teacher: Logits<'a, F>,
         target: Target<'a, F>,
     ) -> Result<Batch<'a, F>> {
         self.batch(student, target, || {
-            Ok(Against::Teacher {
+            let numbers = teacher_numbers(student, teacher)?;
+            let given = self.teacher_form.given();
+            let Some(correction) = self.correction else {
+                return Ok(Against::Teacher {
+                    kind,
+                    numbers,
+                    given,
+                });
+            };
+            let labels = target.need_labels("label correction")?;
+            correction.check(student.shape(), labels, target)?;
+            Ok(Against::Corrected {
                 kind,
-                numbers: teacher_numbers(student, teacher)?,
-                given: self.teacher_form.given(),
+                numbers,
+                given,
+                correction,
+                labels,
             })
         })
     }
@@ -140,7 +155,7 @@ pub(in crate::distill) fn check_temperature<F: Float>(temperature: f64) -> Resul
 }
 
 /// Fails unless a share lies in 0..=1.
-pub(super) fn check_share(what: &'static str, value: f64) -> Result<()> {
+pub(in crate::distill) fn check_share(what: &'static str, value: f64) -> Result<()> {
     if (0.0..=1.0).contains(&value) {
         Ok(())
     } else {
@@ -190,10 +205,34 @@ macro_rules! teacher_form {
     };
 }
 
+/// The setting of divergences whose teacher may be corrected.
+macro_rules! label_correction {
+    () => {
+        /// The same from what labels make of the teacher's probabilities; the target needs labels then.
+        #[must_use]
+        pub const fn label_correction(
+            mut self,
+            correction: $crate::distill::LabelCorrection,
+        ) -> Self {
+            self.settings.correction = Some(correction);
+            self
+        }
+    };
+}
+
 /// [`Loss`](super::Loss) for a type with a method `prepare` that makes a [`Batch`].
 macro_rules! loss_by_rows {
     ($type:ident) => {
         impl $type {
+            fn prepare_output<'a, F: $crate::float::Float>(
+                &self,
+                student: &'a $crate::distill::Output<F>,
+                target: $crate::distill::Target<'a, F>,
+            ) -> $crate::error::Result<$crate::distill::loss::rows::Batch<'a, F>> {
+                let logits = |output: &'a $crate::distill::Output<F>| (&*output.logits).into();
+                self.prepare(logits(student), target.teacher.map(logits), target)
+            }
+
             /// The value of each row, of shape `[rows]`: its weight times its value (times T² if that is
             /// set), divided by nothing. A row that is not read has 0.
             ///
@@ -209,7 +248,7 @@ macro_rules! loss_by_rows {
                 target: $crate::distill::Target<'_, F>,
             ) -> $crate::error::Result<ndarray::Array1<f64>> {
                 let sum = self.reduction($crate::distill::Reduction::Sum);
-                sum.prepare(&student.logits, target)?.per_row()
+                sum.prepare_output(student, target)?.per_row()
             }
         }
 
@@ -220,7 +259,7 @@ macro_rules! loss_by_rows {
                 target: $crate::distill::Target<'_, F>,
             ) -> $crate::error::Result<$crate::distill::LossValue<F>> {
                 let $crate::distill::LossValue { value, grad } =
-                    self.prepare(&student.logits, target)?.evaluate()?;
+                    self.prepare_output(student, target)?.evaluate()?;
                 let grad = student.like(grad);
                 Ok($crate::distill::LossValue { value, grad })
             }
@@ -232,7 +271,7 @@ macro_rules! loss_by_rows {
                 grad: &mut $crate::distill::Output<F>,
             ) -> $crate::error::Result<F> {
                 grad.check_like(student)?;
-                let batch = self.prepare(&student.logits, target)?;
+                let batch = self.prepare_output(student, target)?;
                 for feature in grad.features.values_mut() {
                     feature.fill(F::zero());
                 }
@@ -248,7 +287,7 @@ macro_rules! loss_by_rows {
                 grad: &mut $crate::distill::Output<F>,
             ) -> $crate::error::Result<F> {
                 grad.check_like(student)?;
-                let batch = self.prepare(&student.logits, target)?;
+                let batch = self.prepare_output(student, target)?;
                 let store = $crate::kernels::divergence::Store::Add;
                 batch.gradient(scale, store, &mut grad.logits)
             }
@@ -258,7 +297,7 @@ macro_rules! loss_by_rows {
                 student: &$crate::distill::Output<F>,
                 target: $crate::distill::Target<'_, F>,
             ) -> $crate::error::Result<F> {
-                self.prepare(&student.logits, target)?.value()
+                self.prepare_output(student, target)?.value()
             }
         }
     };
@@ -271,18 +310,21 @@ macro_rules! divergence {
         impl $type {
             fn prepare<'a, F: $crate::float::Float>(
                 &self,
-                student: &'a ndarray::ArrayRef2<F>,
+                student: $crate::distill::loss::logits::Logits<'a, F>,
+                teacher: Option<$crate::distill::loss::logits::Logits<'a, F>>,
                 target: $crate::distill::Target<'a, F>,
             ) -> $crate::error::Result<$crate::distill::loss::rows::Batch<'a, F>> {
                 let kind = self.kind()?;
-                let teacher = &target.need_teacher($name)?.logits;
+                let teacher = $crate::distill::loss::rows::need_teacher(teacher, $name)?;
                 self.settings.divergence(kind, student, teacher, target)
             }
         }
 
-        $crate::distill::loss::settings::settings!($type, teacher_form);
+        $crate::distill::loss::settings::settings!($type, teacher_form, label_correction);
         $crate::distill::loss::settings::loss_by_rows!($type);
+        #[cfg(feature = "half")]
+        $crate::distill::loss::stored::stored!($type, teacher: T);
     };
 }
 
-pub(super) use {divergence, loss_by_rows, settings, teacher_form};
+pub(super) use {divergence, label_correction, loss_by_rows, settings, teacher_form};

@@ -6,12 +6,12 @@
 //! ∂ valueᵢ / ∂ z_ic = T · (q_ic − p_ic)
 //! ```
 
-use super::rows::{Against, Batch, teacher_numbers};
+use super::logits::Logits;
+use super::rows::{Against, Batch, need_teacher, teacher_numbers};
 use super::settings::{Settings, loss_by_rows, settings};
 use crate::distill::Target;
 use crate::error::Result;
 use crate::float::Float;
-use ndarray::ArrayRef2;
 
 const NAME: &str = "sigmoid kl divergence";
 
@@ -61,10 +61,11 @@ impl SigmoidKl {
 
     fn prepare<'a, F: Float>(
         &self,
-        student: &'a ArrayRef2<F>,
+        student: Logits<'a, F>,
+        teacher: Option<Logits<'a, F>>,
         target: Target<'a, F>,
     ) -> Result<Batch<'a, F>> {
-        let teacher = &target.need_teacher(NAME)?.logits;
+        let teacher = need_teacher(teacher, NAME)?;
         self.settings.batch(student, target, || {
             let teacher = teacher_numbers(student, teacher)?;
             Ok(Against::Sigmoid { teacher })
@@ -74,3 +75,5 @@ impl SigmoidKl {
 
 settings!(SigmoidKl,);
 loss_by_rows!(SigmoidKl);
+#[cfg(feature = "half")]
+super::stored::stored!(SigmoidKl, teacher: T);

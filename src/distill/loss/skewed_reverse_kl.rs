@@ -25,6 +25,7 @@ use crate::kernels::divergence::Kind;
 /// | [`temperature_factor`](Self::temperature_factor) | multiply value and gradient by T²? | yes | |
 /// | [`reduction`](Self::reduction) | what the sum over rows is divided by | the number of rows | [`Reduction`](super::Reduction) |
 /// | [`teacher_form`](Self::teacher_form) | what the teacher's numbers are | logits | [`TeacherForm`](super::TeacherForm) |
+/// | [`label_correction`](Self::label_correction) | what labels make of the teacher's probabilities | nothing | [`LabelCorrection`](crate::distill::LabelCorrection) |
 ///
 /// # Examples
 ///

@@ -133,8 +133,8 @@ impl SortedProbability {
                 right_shape: student.shape().to_vec(),
             });
         }
-        super::rows::check_not_empty(student)?;
-        super::rows::check_not_empty(teacher)?;
+        super::rows::check_not_empty(student.dim())?;
+        super::rows::check_not_empty(teacher.dim())?;
         let Shares { shares, reads } = self.reduction.shares(student.dim(), target, |_| false)?;
         Ok(Batch {
             student: array::elements(student),

@@ -3,13 +3,13 @@
 //! What is conditional on a set depends on the logits of the set alone. So the student's are gathered
 //! and the rest is the ordinary divergence over k classes.
 
+use super::logits::Logits;
 use super::rows::{Against, Batch, check_not_empty};
 use super::settings::{Settings, settings};
 use super::{Loss, LossValue, TemperatureFactor};
 use crate::distill::{Output, Target, TopKTarget};
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::kernels::array;
 use crate::kernels::divergence::{Given, Kind, Store};
 use crate::kernels::top_k::gather;
 use crate::shape;
@@ -148,11 +148,17 @@ impl TopKDivergence {
         let gathered = gathered(student, top_k)?;
         let against = Against::Teacher {
             kind: Kind::Forward,
-            numbers: array::elements(top_k.log_probabilities()),
+            numbers: Logits::Own(top_k.log_probabilities()).numbers(),
             given: Given::Logits,
         };
         let squared = self.settings.factor == TemperatureFactor::Squared;
-        let batch = Batch::new(&gathered, against, shares, &temperatures, squared)?;
+        let batch = Batch::new(
+            Logits::Own(&gathered),
+            against,
+            shares,
+            &temperatures,
+            squared,
+        )?;
         work(&batch).map_err(|error| by_class(error, top_k))
     }
 }
@@ -163,7 +169,7 @@ settings!(TopKDivergence,);
 pub(super) fn check_top_k<F: Float>(student: &ArrayRef2<F>, target: &TopKTarget<F>) -> Result<()> {
     let shape = [target.rows(), target.classes()];
     shape::check_same("top-k target", &shape, "student logits", student.shape())?;
-    check_not_empty(student)
+    check_not_empty(student.dim())
 }
 
 /// The student's logits of the k classes of each row.

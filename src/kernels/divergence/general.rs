@@ -227,7 +227,7 @@ fn total<F: Real>(exponentials: &[F]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Given, Kind, RowAgainst, Rows, Store};
+    use super::super::{Given, Kind, RowAgainst, RowSource, Rows, Store};
     use crate::kernels::dispatch::forced;
     use crate::kernels::real::Real;
 

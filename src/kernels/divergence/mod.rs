@@ -19,6 +19,7 @@
 //! Values and gradients of this module are without the factor T², and gradients are taken with respect
 //! to z/T: whoever calls multiplies.
 
+mod correction;
 mod decoupled;
 mod forward;
 mod general;
@@ -35,11 +36,12 @@ pub(in crate::kernels) mod sums;
 use super::dispatch::vectorize;
 use super::parallel::{CHUNK, map_ranges};
 use super::real::Real;
+pub(crate) use correction::{Correction, correct_rows};
 pub(crate) use logits::find_fault;
 use logits::first_largest;
 pub(crate) use points::Kind;
 pub(crate) use row::{Scratch, row_gradient, row_value};
-pub(crate) use rows::{Rows, computes_in_f64};
+pub(crate) use rows::{Room, RowSource, Rows, computes_in_f64};
 
 /// Whose logits a fault is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +154,7 @@ pub(crate) fn most_likely<F: Real>(logits: &[F], classes: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, FaultyRow, RowAgainst, Rows, Side, Store, most_likely};
+    use super::{Fault, FaultyRow, RowAgainst, RowSource, Rows, Side, Store, most_likely};
     use crate::kernels::dispatch::forced;
     use crate::kernels::real::Real;
 

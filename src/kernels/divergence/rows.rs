@@ -21,40 +21,61 @@ pub(crate) struct Rows<'a, F, A> {
     pub(crate) against: A,
 }
 
-impl<'a, F: Real, A: Fn(usize) -> RowAgainst<'a, F> + Sync> Rows<'a, F, A> {
-    fn per_task(&self) -> usize {
-        (CHUNK / self.classes).max(1)
+impl<'a, F: Real, A: Fn(usize) -> RowAgainst<'a, F> + Sync> RowSource<F> for Rows<'a, F, A> {
+    fn shape(&self) -> (usize, usize) {
+        (self.student.len() / self.classes, self.classes)
     }
 
-    fn row(&self, row: usize) -> (&'a [F], RowAgainst<'a, F>) {
+    fn row<'s>(
+        &'s self,
+        row: usize,
+        _room: &'s mut Room<F>,
+    ) -> Result<(&'s [F], RowAgainst<'s, F>), Fault> {
         let student = &self.student[row * self.classes..(row + 1) * self.classes];
-        (student, (self.against)(row))
+        Ok((student, (self.against)(row)))
+    }
+}
+
+/// Room for a row of each side that is not there as it is read.
+#[derive(Debug, Default)]
+pub(crate) struct Room<F> {
+    pub(crate) student: Vec<F>,
+    pub(crate) teacher: Vec<F>,
+}
+
+/// Rows of student logits and what each is compared with, wherever and however they are stored.
+pub(crate) trait RowSource<F: Real>: Sync {
+    /// How many rows and classes there are.
+    fn shape(&self) -> (usize, usize);
+
+    /// A row, where it lies or made in `room`. One after the other, so that only a row is copied.
+    fn row<'s>(
+        &'s self,
+        row: usize,
+        room: &'s mut Room<F>,
+    ) -> Result<(&'s [F], RowAgainst<'s, F>), Fault>;
+
+    /// Rows that one task goes through.
+    fn per_task(&self) -> usize {
+        (CHUNK / self.shape().1).max(1)
     }
 
     /// The value of every row for which `reads` is true, and 0 for the others, which are not read.
-    pub(crate) fn values(
-        &self,
-        reads: impl Fn(usize) -> bool + Sync,
-    ) -> Result<Vec<f64>, FaultyRow> {
-        let parts = map_ranges(
-            self.student.len() / self.classes,
-            self.per_task(),
-            |range| {
-                let mut scratch = Scratches::default();
-                let mut values = Vec::with_capacity(range.len());
-                for row in range {
-                    values.push(if reads(row) {
-                        let (student, against) = self.row(row);
-                        scratch
-                            .value(student, against)
-                            .map_err(|fault| FaultyRow { row, fault })?
-                    } else {
-                        0.0
-                    });
-                }
-                Ok(values)
-            },
-        );
+    fn values(&self, reads: impl Fn(usize) -> bool + Sync) -> Result<Vec<f64>, FaultyRow> {
+        let parts = map_ranges(self.shape().0, self.per_task(), |range| {
+            let (mut room, mut scratch) = (Room::default(), Scratches::default());
+            let mut values = Vec::with_capacity(range.len());
+            for row in range {
+                let value = if reads(row) {
+                    self.row(row, &mut room)
+                        .and_then(|(student, against)| scratch.value(student, against))
+                } else {
+                    Ok(0.0)
+                };
+                values.push(value.map_err(|fault| FaultyRow { row, fault })?);
+            }
+            Ok(values)
+        });
         collect(parts)
     }
 
@@ -62,23 +83,23 @@ impl<'a, F: Real, A: Fn(usize) -> RowAgainst<'a, F> + Sync> Rows<'a, F, A> {
     ///
     /// Rows for which `reads` is false are not read: their value and gradient are 0. If a row has a
     /// fault, [`Store::Add`] has left `gradient` alone, [`Store::Write`] need not have.
-    pub(crate) fn gradient(
+    fn gradient(
         &self,
         factors: &[F],
         reads: impl Fn(usize) -> bool + Sync,
         store: Store,
         gradient: &mut [F],
     ) -> Result<Vec<f64>, FaultyRow> {
-        let (rows, classes) = (factors.len(), self.classes);
-        assert_eq!(gradient.len(), self.student.len(), "one gradient a logit");
-        assert_eq!(rows * classes, self.student.len(), "one factor a row");
+        let (rows, classes) = self.shape();
+        assert_eq!(gradient.len(), rows * classes, "one gradient a logit");
+        assert_eq!(rows, factors.len(), "one factor a row");
         if store == Store::Add {
             self.check(&reads)?;
         }
         let per_task = self.per_task();
         let streams = size_of_val(gradient) >= STREAMS_FROM;
         let parts = map_chunks_mut(gradient, per_task * classes, |task, gradient| {
-            let mut scratch = Scratches::default();
+            let (mut room, mut scratch) = (Room::default(), Scratches::default());
             scratch.own.streams = streams;
             let mut values = Vec::with_capacity(per_task);
             for (row, gradient) in gradient.chunks_exact_mut(classes).enumerate() {
@@ -90,8 +111,9 @@ impl<'a, F: Real, A: Fn(usize) -> RowAgainst<'a, F> + Sync> Rows<'a, F, A> {
                     values.push(0.0);
                     continue;
                 }
-                let (student, against) = self.row(row);
-                let value = scratch.gradient(student, against, factors[row], store, gradient);
+                let value = self.row(row, &mut room).and_then(|(student, against)| {
+                    scratch.gradient(student, against, factors[row], store, gradient)
+                });
                 values.push(value.map_err(|fault| FaultyRow { row, fault })?);
             }
             if streams {
@@ -102,13 +124,14 @@ impl<'a, F: Real, A: Fn(usize) -> RowAgainst<'a, F> + Sync> Rows<'a, F, A> {
         collect(parts)
     }
 
-    /// Looks for faults without computing a single exponential.
+    /// Looks for faults, of most divergences without computing a single exponential.
     fn check(&self, reads: impl Fn(usize) -> bool + Sync) -> Result<(), FaultyRow> {
-        let rows = self.student.len() / self.classes;
-        let parts = map_ranges(rows, self.per_task(), |range| {
+        let parts = map_ranges(self.shape().0, self.per_task(), |range| {
+            let mut room = Room::default();
             for row in range.filter(|&row| reads(row)) {
-                let (student, against) = self.row(row);
-                F::check_row(student, against).map_err(|fault| FaultyRow { row, fault })?;
+                self.row(row, &mut room)
+                    .and_then(|(student, against)| F::check_row(student, against))
+                    .map_err(|fault| FaultyRow { row, fault })?;
             }
             Ok(Vec::<()>::new())
         });

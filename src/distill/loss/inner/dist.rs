@@ -188,7 +188,7 @@ impl Inner for Dist {
             "student logits",
             ours.shape(),
         )?;
-        check_not_empty(ours)?;
+        check_not_empty(ours.dim())?;
         let (batch, classes) = ours.dim();
         let rows = sides.examples(batch)?;
         let q = self.probabilities(ours, &rows, ("student", "student logit"))?;

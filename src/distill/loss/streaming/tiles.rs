@@ -6,7 +6,7 @@ use crate::distill::faults::error_of;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::array;
-use crate::kernels::divergence::{FaultyRow, RowAgainst, Rows, Side, Store};
+use crate::kernels::divergence::{FaultyRow, RowAgainst, RowSource, Rows, Side, Store};
 use crate::kernels::finite::all_finite;
 use crate::kernels::parallel::{CHUNK, for_chunks_mut, map_chunks_mut};
 use crate::kernels::product::product;

@@ -1,0 +1,81 @@
+//! Logits stored in 16 bits are never all there in 32: an allocator counts.
+
+#![cfg(feature = "half")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_assert_message,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and casts small numbers of its own"
+)]
+#![expect(
+    unsafe_code,
+    reason = "an allocator cannot be written without; nothing else of the crate's uses this one"
+)]
+
+use half::{bf16, f16};
+use ndarray::Array2;
+use rarefy::distill::{KlDivergence, LabelCorrection, Target};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The system's allocator, and how many bytes are out now and were at the most.
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to `System` with the very arguments that came in, so that its promises hold
+// here as well; counting touches nothing that is allocated.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
+        MOST.fetch_max(now, Relaxed);
+        // SAFETY: the caller of this method promises what `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as above; `place` came from `System`.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// One test: another beside it would be counted too.
+#[test]
+fn what_is_held_is_some_rows_for_each_thread() {
+    let (rows, classes, threads) = (256, 20_000, 2);
+    let number = |(i, j): (usize, usize)| ((i * 37 + j * 101) % 61) as f32 / 30.0 - 1.0;
+    let student = Array2::from_shape_fn((rows, classes), |at| bf16::from_f32(number(at)));
+    let teacher = Array2::from_shape_fn((rows, classes), |(i, j)| f16::from_f32(number((j, i))));
+    let labels = vec![7; rows];
+    let mut grad = Array2::zeros((rows, classes));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    let pool = pool.build().unwrap();
+    // In f64 too, from T = 32 on, and with the teacher's rows made into probabilities.
+    let plain = KlDivergence::new(1.0);
+    for (loss, in_f64) in [
+        (plain, 0),
+        (KlDivergence::new(40.0), 1),
+        (plain.label_correction(LabelCorrection::new()), 0),
+    ] {
+        let target = Target::new().labels(&labels);
+        let mut run = || {
+            pool.install(|| loss.evaluate_stored_into(&student, &teacher, target, &mut grad))
+                .unwrap()
+        };
+        run();
+        let before = NOW.load(Relaxed);
+        MOST.store(before, Relaxed);
+        run();
+        let held = MOST.load(Relaxed) - before;
+        // Two sides widened and their exponentials; three rows, and the exponentials, of eight bytes.
+        let row = classes * (4 * size_of::<f32>() + in_f64 * 5 * size_of::<f64>());
+        let most = threads * row + (128 << 10);
+        assert!(held <= most, "{held} bytes, {most} expected, {loss:?}");
+        assert!(held >= classes * 2 * size_of::<f32>(), "{held} bytes");
+    }
+}
