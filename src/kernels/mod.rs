@@ -21,6 +21,7 @@ pub(crate) mod array;
 pub(crate) mod best_class;
 pub(crate) mod bits;
 pub(crate) mod blocks;
+mod bracket;
 pub(crate) mod dispatch;
 pub(crate) mod divergence;
 mod exp;

@@ -1,12 +1,14 @@
 //! Finds the k smallest of n keys exactly, without sorting and without a copy of them.
 //!
-//! A radix selection: count how often each value of the topmost digit occurs, find the digit in
+//! Where there are many keys, [`bracket`] finds the cut in one sweep from a sample. Where there are few, or
+//! the sample was a bad one, by a radix selection: count how often each value of the topmost digit occurs, find the digit in
 //! which the k-th smallest key lies, and go on with the next digit among the keys that share the
 //! ones found so far. Keys are integers that order as the numbers do, so counts are exact, the order
 //! of counting does not matter, and the work is the same whatever the data: two or three sweeps for
 //! f32, and no more memory than the counters. A last sweep writes the mask.
 
 use super::bits::{WORD, last_word, ones, pack_word, words_for};
+use super::bracket::{self, FEWEST};
 use super::dispatch::vectorize;
 use super::parallel::{CHUNK, fold_ranges, for_chunks_mut, map_ranges};
 use super::real::{Bits, Real};
@@ -90,25 +92,73 @@ impl<F: Real> Keys for Scores<'_, F> {
 /// Where the kept and the dropped part: every key below `key` goes, and of those equal to it the
 /// first `ties`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cut<K> {
-    key: K,
-    ties: usize,
+pub(super) struct Cut<K> {
+    pub(super) key: K,
+    pub(super) ties: usize,
     /// How many keys equal `key`, as far as that matters: not known where `ties` is zero.
-    equal: usize,
+    pub(super) equal: usize,
 }
 
 /// Mask bits that are set for all but the `drop` lowest keys.
 pub(crate) fn keep_highest<K: Keys>(keys: &K, drop: usize) -> Vec<u64> {
+    keep_highest_below(keys, drop, K::Key::default().plus(usize::MAX)).unwrap_or_default()
+}
+
+/// [`keep_highest`], or nothing if a key is above `limit`.
+///
+/// Looking for such a key costs nothing where the keys are many: they are read anyway.
+pub(crate) fn keep_highest_below<K: Keys>(
+    keys: &K,
+    drop: usize,
+    limit: K::Key,
+) -> Option<Vec<u64>> {
     let len = keys.len();
     assert!(drop <= len, "cannot drop {drop} of {len}");
+    if drop == 0 || drop == len || len < FEWEST {
+        let fine = most(keys) <= limit;
+        return fine.then(|| keep_highest_by_digits(keys, drop));
+    }
+    let found = bracket::find(keys, drop);
+    if found.most > limit {
+        return None;
+    }
+    Some(match (found.words, found.cut) {
+        (Some(words), _) => words,
+        (None, Some((cut, equal))) => {
+            let mut words = vec![0; words_for(len)];
+            mark(keys, cut, Some(equal), &mut words);
+            words
+        }
+        (None, None) => keep_highest_by_digits(keys, drop),
+    })
+}
+
+/// [`keep_highest`] without a sample.
+pub(super) fn keep_highest_by_digits<K: Keys>(keys: &K, drop: usize) -> Vec<u64> {
+    let len = keys.len();
     if drop == 0 {
         return ones(len);
     }
     let mut words = vec![0; words_for(len)];
     if drop < len {
-        mark(keys, cut(keys, drop), &mut words);
+        mark(keys, cut(keys, drop), None, &mut words);
     }
     words
+}
+
+/// The largest key.
+fn most<K: Keys>(keys: &K) -> K::Key {
+    let parts = map_ranges(keys.len(), CHUNK, |range| {
+        let keys = keys.range(range);
+        vectorize(
+            #[inline(always)]
+            || {
+                let keys = (0..keys.len()).map(|index| keys.key(index));
+                keys.fold(K::Key::default(), Ord::max)
+            },
+        )
+    });
+    parts.into_iter().max().unwrap_or_default()
 }
 
 /// The cut below which exactly `drop` keys lie, 0 < `drop` < the number of keys.
@@ -198,17 +248,19 @@ fn count_chunk<K: Keys>(
     tables
 }
 
-/// Writes the mask bits of a cut.
-fn mark<K: Keys>(keys: &K, cut: Cut<K::Key>, words: &mut [u64]) {
+/// Writes the mask bits of a cut. `equal` is how many keys of each chunk are equal to it, if that is known.
+fn mark<K: Keys>(keys: &K, cut: Cut<K::Key>, equal: Option<Vec<usize>>, words: &mut [u64]) {
     // Which of the equal keys go is settled by index, so each chunk must know how many lie before
     // it; but only if some stay and some go.
     let split = cut.ties > 0 && cut.ties < cut.equal;
-    let mut equal_before = Vec::new();
+    let (mut equal_here, mut equal_before) = (Vec::new(), Vec::new());
     if split {
-        let counts = map_ranges(keys.len(), CHUNK, |range| {
-            count_equal(&keys.range(range), cut.key)
+        equal_here = equal.unwrap_or_else(|| {
+            map_ranges(keys.len(), CHUNK, |range| {
+                count_equal(&keys.range(range), cut.key)
+            })
         });
-        equal_before = running_total(&counts);
+        equal_before = running_total(&equal_here);
     }
     let len = keys.len();
     for_chunks_mut(words, CHUNK / WORD, |chunk, words| {
@@ -219,6 +271,8 @@ fn mark<K: Keys>(keys: &K, cut: Cut<K::Key>, words: &mut [u64]) {
         } else {
             cut.ties
         };
+        // Only in one chunk do some of its equal keys go and some stay.
+        let splits_here = split && 0 < ties && ties < equal_here[chunk];
         vectorize(
             #[inline(always)]
             || {
@@ -229,7 +283,7 @@ fn mark<K: Keys>(keys: &K, cut: Cut<K::Key>, words: &mut [u64]) {
                 }
             },
         );
-        if split && ties > 0 {
+        if splits_here {
             keep_late_ties(&keys, cut.key, ties, words);
         }
         if let Some(last) = words.last_mut() {

@@ -190,6 +190,19 @@ impl<'a, F: Float> Scored<'a, F> {
         above::keep_above(&self.weights, self.source(), threshold)
     }
 
+    /// [`keep`](Self::keep), after [`check`](Self::check).
+    pub(super) fn checked_keep(&self, drop: usize, rules: Rules) -> Result<Vec<u64>> {
+        if self.by_magnitude() && rules.nan == NanRule::Error {
+            // The selection reads all weights anyway, and NaN has the largest magnitude.
+            let keys = Magnitudes(&self.weights);
+            if let Some(words) = select::keep_highest_below(&keys, drop, F::INFINITE) {
+                return Ok(tied(&keys, words, rules.ties));
+            }
+        }
+        self.check(rules.nan)?;
+        Ok(self.keep(drop, rules))
+    }
+
     /// Mask bits of what stays when `drop` of the weights go.
     pub(super) fn keep(&self, drop: usize, rules: Rules) -> Vec<u64> {
         // The plain rankings have no place for NaN.
@@ -207,7 +220,11 @@ impl<'a, F: Float> Scored<'a, F> {
 
 /// Mask bits of what stays when `drop` go.
 pub(super) fn keep<K: Keys>(keys: &K, drop: usize, rule: TieRule) -> Vec<u64> {
-    let words = select::keep_highest(keys, drop);
+    tied(keys, select::keep_highest(keys, drop), rule)
+}
+
+/// Mask bits of an exact count, with ties decided by the rule.
+fn tied<K: Keys>(keys: &K, words: Vec<u64>, rule: TieRule) -> Vec<u64> {
     match rule {
         TieRule::ExactByIndex => words,
         TieRule::AllTied => ties::drop_all_tied(keys, words),

@@ -102,8 +102,7 @@ impl<F: Float, I: Importance<F>> Pruner<F> for Unstructured<I> {
         }
         let drop = self.rules.count.count(self.amount, weights.len())?;
         let scored = Scored::new(weights, &self.importance)?;
-        scored.check(self.rules.nan)?;
-        let words = scored.keep(drop, self.rules);
+        let words = scored.checked_keep(drop, self.rules)?;
         Ok(Mask::from_words(weights.shape(), weights.len(), words))
     }
 }
