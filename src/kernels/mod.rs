@@ -43,6 +43,7 @@ pub(crate) mod real;
 pub(crate) mod round;
 pub(crate) mod runs;
 pub(crate) mod select;
+pub(crate) mod short_groups;
 pub(crate) mod sort;
 pub(crate) mod stream;
 pub(crate) mod tail;

@@ -1,11 +1,15 @@
 //! Keeps the highest few of every group of neighbours: N of M.
 //!
-//! Plain and general: any N, any M, any stride. A shorter last group of r keeps ⌈r · N / M⌉.
+//! A shorter last group of r keeps ⌈r · N / M⌉. What is here is plain and general: any N, any M, any stride. Groups
+//! of 4, 8 and 16 in a row go to [`short_groups`], which gives the same masks.
 
 use super::bits::{WORD, last_word, pack_word, words_for};
 use super::dispatch::vectorize;
+use super::extremes::first_nan;
 use super::parallel::{CHUNK, for_chunks_mut};
-use super::select::Keys;
+use super::real::Real;
+use super::select::{Keys, Magnitudes};
+use super::short_groups::{self, Pattern};
 use super::units::Slices;
 
 /// Which of equal keys goes first.
@@ -36,7 +40,41 @@ pub(crate) fn keep_n_of_m<K: Keys>(
     of: usize,
     first: FirstToGo,
 ) -> Vec<u64> {
+    let pattern = Pattern { keep, of, first };
+    if lanes.inner == 1 && pattern.is_short() {
+        short_groups::keep_in_rows(keys, lanes.count, pattern).0
+    } else {
+        keep_by_sorting(keys, lanes, pattern)
+    }
+}
+
+/// As [`keep_n_of_m`] with the weights' magnitudes for keys, or the place of the first NaN.
+pub(crate) fn keep_largest_n_of_m<F: Real>(
+    weights: &[F],
+    lanes: Slices,
+    keep: usize,
+    of: usize,
+    first: FirstToGo,
+) -> Result<Vec<u64>, usize> {
+    let keys = Magnitudes(weights);
+    let pattern = Pattern { keep, of, first };
+    if lanes.inner == 1 && pattern.is_short() {
+        // One pass over the memory: NaN has the highest magnitude.
+        let (words, highest) = short_groups::keep_in_rows(&keys, lanes.count, pattern);
+        if highest <= F::INFINITE {
+            return Ok(words);
+        }
+    }
+    match first_nan(weights) {
+        Some(place) => Err(place),
+        None => Ok(keep_by_sorting(&keys, lanes, pattern)),
+    }
+}
+
+/// Any groups, each partitioned by a selection of its own.
+pub(super) fn keep_by_sorting<K: Keys>(keys: &K, lanes: Slices, pattern: Pattern) -> Vec<u64> {
     let Slices { count, inner, .. } = lanes;
+    let Pattern { keep, of, first } = pattern;
     let len = keys.len();
     let mut flags = vec![0; len];
     // A length along the axis, with all its neighbours, lies in one piece.

@@ -5,6 +5,7 @@
 
 use super::arithmetic::Arithmetic;
 use super::divergence::{self, Fault, RowAgainst, Scratch, Store};
+use super::short_groups::{self, Pattern};
 use super::{exp, log};
 use std::fmt::Debug;
 
@@ -150,6 +151,9 @@ pub trait Bits: Copy + Ord + Default + Debug + Send + Sync + 'static {
     fn plus(self, small: usize) -> Self;
     /// The value as a u64.
     fn wide(self) -> u64;
+    // Compiled once, as the methods of `Sealed`.
+    #[doc(hidden)]
+    fn rank_groups(keys: &[Self], pattern: Pattern, words: &mut [u64]);
 }
 
 macro_rules! bits {
@@ -176,6 +180,9 @@ macro_rules! bits {
             #[inline(always)]
             fn wide(self) -> u64 {
                 u64::from(self)
+            }
+            fn rank_groups(keys: &[Self], pattern: Pattern, words: &mut [u64]) {
+                short_groups::rank(keys, pattern, words);
             }
         }
     };

@@ -110,12 +110,15 @@ impl<'a, F: Float> Scored<'a, F> {
     }
 
     fn check_numbers(&self, what: &'static str, first: Option<usize>) -> Result<()> {
-        first.map_or(Ok(()), |place| {
-            Err(Error::NotANumber {
-                what,
-                index: shape::index_of(place, &self.shape),
-            })
-        })
+        first.map_or(Ok(()), |place| Err(self.not_a_number(what, place)))
+    }
+
+    /// The error for a NaN at `place`.
+    pub(super) fn not_a_number(&self, what: &'static str, place: usize) -> Error {
+        Error::NotANumber {
+            what,
+            index: shape::index_of(place, &self.shape),
+        }
     }
 
     /// The same weights and scores in the order that `order` gives.

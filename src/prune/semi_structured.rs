@@ -13,7 +13,6 @@ use super::{Importance, Magnitude, NanRule, Pruner, PrunerExt};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::n_of_m::{self, FirstToGo};
-use crate::kernels::select::Magnitudes;
 use crate::mask::Mask;
 use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
 
@@ -131,15 +130,19 @@ impl<F: Float, I: Importance<F>> Pruner<F> for SemiStructured<I> {
         check_group(self.keep, self.of)?;
         let lanes = slices(weights.shape(), self.axis, 1)?;
         let scored = Scored::new(weights, &self.importance)?;
-        scored.check(self.nan)?;
         let first = match self.search {
             Search::Greedy => FirstToGo::Lower,
             Search::BestPattern => FirstToGo::Higher,
         };
         let (keep, of) = (self.keep, self.of);
         let words = if scored.by_magnitude() && self.nan == NanRule::Error {
-            n_of_m::keep_n_of_m(&Magnitudes(&scored.weights), lanes, keep, of, first)
+            // Looks for NaN on the way.
+            match n_of_m::keep_largest_n_of_m(&scored.weights, lanes, keep, of, first) {
+                Ok(words) => words,
+                Err(place) => return Err(scored.not_a_number("weight", place)),
+            }
         } else {
+            scored.check(self.nan)?;
             n_of_m::keep_n_of_m(&scored.keys(self.nan), lanes, keep, of, first)
         };
         Ok(Mask::from_words(weights.shape(), weights.len(), words))
