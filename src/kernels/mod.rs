@@ -35,6 +35,8 @@ pub(crate) mod parallel;
 pub(crate) mod product;
 pub(crate) mod real;
 pub(crate) mod round;
+pub(crate) mod scaled;
 pub(crate) mod select;
+pub(crate) mod standard;
 pub(crate) mod tail;
 pub(crate) mod top_k;
