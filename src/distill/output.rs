@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::float::Float;
+use crate::kernels::array;
+use crate::kernels::scaled::add_scaled;
 use crate::shape;
 use ndarray::{Array2, ArrayD, Zip};
 use std::collections::BTreeMap;
@@ -70,9 +72,8 @@ impl<F: Float> Output<F> {
     /// one and not in the other. This output is then unchanged.
     pub fn add_scaled(&mut self, scale: F, other: &Self) -> Result<()> {
         self.check_like(other)?;
-        Zip::from(&mut self.logits)
-            .and(&other.logits)
-            .for_each(|sum, &term| *sum += scale * term);
+        let terms = array::elements(&other.logits);
+        array::update(&mut self.logits, |sums| add_scaled(scale, &terms, sums));
         for (sum, term) in self.features.values_mut().zip(other.features.values()) {
             Zip::from(sum)
                 .and(term)

@@ -74,7 +74,7 @@ fn find_in<K: Keys>(keys: &K, drop: usize, bracket: Bracket<K::Key>) -> Found<K:
         return Found {
             words: None,
             cut: listed
-                .then(|| cut_of_counts(parts, drop, bracket))
+                .then(|| cut_of_counts(&parts, drop, bracket))
                 .flatten(),
             most: most.unwrap_or_default(),
         };
@@ -90,7 +90,7 @@ fn find_in<K: Keys>(keys: &K, drop: usize, bracket: Bracket<K::Key>) -> Found<K:
     });
     let most = parts.iter().map(|part| part.most).max();
     let listed = total.into_inner() <= most_listed;
-    let settled = listed && settle(parts, drop, &mut words);
+    let settled = listed && settle(&parts, drop, &mut words);
     Found {
         words: settled.then_some(words),
         cut: None,
@@ -287,7 +287,7 @@ fn count_chunk<K: Keys>(
 
 /// The cut, if it is inside, and how many keys of each chunk are equal to it.
 fn cut_of_counts<K: Bits>(
-    parts: Vec<Part<K>>,
+    parts: &[Part<K>],
     drop: usize,
     bracket: Bracket<K>,
 ) -> Option<(Cut<K>, Vec<usize>)> {
@@ -331,7 +331,7 @@ fn ranked<K: Bits>(keys: &mut [K], rank: usize) -> Cut<K> {
 }
 
 /// Sets the bits of the keys inside that stay; `false` if the cut is not inside.
-fn settle<K: Bits>(parts: Vec<Part<K>>, drop: usize, words: &mut [u64]) -> bool {
+fn settle<K: Bits>(parts: &[Part<K>], drop: usize, words: &mut [u64]) -> bool {
     let below: usize = parts.iter().map(|part| part.below).sum();
     let inside: usize = parts.iter().map(|part| part.inside.len()).sum();
     let rank = match drop.checked_sub(below) {

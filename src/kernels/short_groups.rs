@@ -186,6 +186,10 @@ fn rank_groups<K: Bits, const M: usize, const HIGHER_FIRST: bool>(
 
 /// Bits of what stays of one group; in a loop over groups, of a group in every lane.
 #[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "places and counts of at most 16 keys"
+)]
 fn rank_group<K: Bits, const M: usize, const HIGHER_FIRST: bool>(
     keys: &[K; M],
     drop: usize,

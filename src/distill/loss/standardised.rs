@@ -12,8 +12,10 @@ use super::{Loss, LossValue};
 use crate::distill::{Output, Target};
 use crate::error::{Error, Result};
 use crate::float::Float;
+use crate::kernels::array;
 use crate::kernels::real::Real;
-use ndarray::{Array2, ArrayRef2, Zip};
+use crate::kernels::standard::{self, Scale};
+use ndarray::{Array2, ArrayRef2};
 
 const NAME: &str = "standardised loss";
 
@@ -52,10 +54,10 @@ impl<L> Standardised<L> {
     }
 }
 
-/// Standardised logits and the deviation of each row.
+/// Standardised logits and what their rows were divided by.
 struct Rows<F> {
-    logits: Array2<F>,
-    deviations: Vec<f64>,
+    output: Output<F>,
+    scales: Vec<Scale>,
 }
 
 fn standardise<F: Float>(
@@ -63,95 +65,77 @@ fn standardise<F: Float>(
     logits: &ArrayRef2<F>,
     target: Target<'_, F>,
 ) -> Result<Rows<F>> {
-    let skips = |row: usize| {
-        let weight = target.weights.and_then(|weights| weights.get(row));
-        let there = target.mask.and_then(|mask| mask.get(row));
-        weight.is_some_and(|&weight| weight == F::zero()) || there == Some(&false)
-    };
-    let mut standardised = Array2::zeros(logits.raw_dim());
-    let mut deviations = vec![0.0; logits.nrows()];
-    let rows = logits.rows().into_iter().zip(standardised.rows_mut());
-    for (row, ((from, mut to), deviation)) in rows.zip(&mut deviations).enumerate() {
-        if skips(row) {
-            continue;
-        }
-        if let Some(class) = from.iter().position(|z| !z.is_finite()) {
-            return Err(Error::not_finite(
-                what,
-                vec![row, class],
-                from[class].widen(),
-            ));
-        }
-        // In parts of the largest, whose squares do not overflow.
-        let largest = from
-            .iter()
-            .fold(0.0_f64, |most, z| most.max(z.widen().abs()));
-        let unit = if largest > 0.0 { largest } else { 1.0 };
-        let count = count(from.len());
-        let mean = from.iter().map(|z| z.widen() / unit).sum::<f64>() / count;
-        let off = |z: &F| z.widen() / unit - mean;
-        let square = from.iter().map(|z| off(z) * off(z)).sum::<f64>() / count;
-        // Rounding of equal logits is no deviation.
-        let sigma = if square > 1e-30 { square.sqrt() } else { 0.0 };
-        *deviation = sigma * unit;
-        if sigma > 0.0 {
-            Zip::from(&mut to)
-                .and(&from)
-                .for_each(|to, z| *to = F::cast(off(z) / sigma));
-        }
-    }
+    let mut standardised = Array2::zeros(logits.dim());
+    let from = array::elements(logits);
+    let scales = array::update(&mut standardised, |to| {
+        standard::standardise(&from, logits.ncols(), |row| target.reads(row), to)
+    });
+    let scales = scales.map_err(|(row, class)| {
+        Error::not_finite(what, vec![row, class], logits[[row, class]].widen())
+    })?;
     Ok(Rows {
-        logits: standardised,
-        deviations,
+        output: Output::from(standardised),
+        scales,
     })
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "numbers of classes above 2⁵³ do not occur"
-)]
-fn count(classes: usize) -> f64 {
-    classes as f64
 }
 
 impl<F: Float> Rows<F> {
     /// From the gradient by standardised logits to that by the logits themselves.
-    fn pull_back(&self, mut grad: Array2<F>) -> Array2<F> {
-        let rows = grad.rows_mut().into_iter().zip(self.logits.rows());
-        for ((mut g, y), &deviation) in rows.zip(&self.deviations) {
-            if deviation == 0.0 {
-                g.fill(F::zero());
-                continue;
-            }
-            let classes = count(g.len());
-            let mean = g.iter().map(|g| g.widen()).sum::<f64>() / classes;
-            let along = g.iter().zip(&y).map(|(g, y)| g.widen() * y.widen());
-            let along = along.sum::<f64>() / classes;
-            Zip::from(&mut g).and(&y).for_each(|g, y| {
-                *g = F::cast((g.widen() - mean - y.widen() * along) / deviation);
-            });
-        }
-        grad
+    fn pull_back(&self, grad: &mut ArrayRef2<F>) {
+        let standardised = array::elements(&self.output.logits);
+        let classes = self.output.logits.ncols();
+        array::update(grad, |grad| {
+            standard::pull_back(&standardised, &self.scales, classes, grad);
+        });
     }
+}
+
+/// Both sides, student's first.
+fn both<F: Float>(student: &Output<F>, target: Target<'_, F>) -> Result<[Rows<F>; 2]> {
+    let teacher = &target.need_teacher(NAME)?.logits;
+    let ours = standardise("student logit", &student.logits, target)?;
+    Ok([ours, standardise("teacher logit", teacher, target)?])
 }
 
 impl<F: Float, L: Loss<F>> Loss<F> for Standardised<L> {
     fn evaluate(&self, student: &Output<F>, target: Target<'_, F>) -> Result<LossValue<F>> {
-        let teacher = &target.need_teacher(NAME)?.logits;
-        let ours = standardise("student logit", &student.logits, target)?;
-        let theirs = Output::from(standardise("teacher logit", teacher, target)?.logits);
-        let standardised = Output::from(ours.logits.clone());
-        let LossValue { value, grad } =
-            self.loss.evaluate(&standardised, target.teacher(&theirs))?;
-        grad.check_like(&standardised)?;
-        let grad = student.like(ours.pull_back(grad.logits));
+        let [ours, theirs] = both(student, target)?;
+        let target = target.teacher(&theirs.output);
+        let LossValue { value, mut grad } = self.loss.evaluate(&ours.output, target)?;
+        grad.check_like(&ours.output)?;
+        ours.pull_back(&mut grad.logits);
+        let grad = student.like(grad.logits);
         Ok(LossValue { value, grad })
     }
 
+    fn evaluate_into(
+        &self,
+        student: &Output<F>,
+        target: Target<'_, F>,
+        grad: &mut Output<F>,
+    ) -> Result<F> {
+        grad.check_like(student)?;
+        let [ours, theirs] = both(student, target)?;
+        let target = target.teacher(&theirs.output);
+        // The loss sees no features, so its gradient has none: the logits alone are lent to it.
+        let mut of_logits = Output::from(std::mem::take(&mut grad.logits));
+        let value = self
+            .loss
+            .evaluate_into(&ours.output, target, &mut of_logits);
+        let same = of_logits.check_like(&ours.output);
+        grad.logits = of_logits.logits;
+        let value = value?;
+        same?;
+        ours.pull_back(&mut grad.logits);
+        for feature in grad.features.values_mut() {
+            feature.fill(F::zero());
+        }
+        Ok(value)
+    }
+
     fn value(&self, student: &Output<F>, target: Target<'_, F>) -> Result<F> {
-        let teacher = &target.need_teacher(NAME)?.logits;
-        let ours = Output::from(standardise("student logit", &student.logits, target)?.logits);
-        let theirs = Output::from(standardise("teacher logit", teacher, target)?.logits);
-        self.loss.value(&ours, target.teacher(&theirs))
+        let [ours, theirs] = both(student, target)?;
+        self.loss
+            .value(&ours.output, target.teacher(&theirs.output))
     }
 }
