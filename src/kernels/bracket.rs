@@ -12,12 +12,15 @@
 //! there is no answer, and counting digits finds it whatever the keys are. The positions of the sample are
 //! constant, so a list of keys can be made up that always fails; chance does it about once in a thousand.
 
-use super::bits::{WORD, pack_word, words_for};
-use super::dispatch::vectorize;
+use super::bits::{WORD, words_for};
+use super::compare::{Compare, Sweep};
+use super::dispatch::vectorize_sweep;
+use super::keys::Feed;
 use super::parallel::{CHUNK, for_chunks_mut, map_chunks_mut, map_ranges};
 use super::real::Bits;
-use super::select::{Cut, Keys};
+use super::select::{Cut, Most};
 use super::stream;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Fewer keys than this are not worth a sample.
@@ -54,23 +57,26 @@ pub(super) struct Found<K> {
 
 /// The bits or the cut of all but the `drop` lowest keys, 0 < `drop` < the number of keys; neither if the
 /// sample was a bad one. The largest key is known in any case.
-pub(super) fn find<K: Keys>(keys: &K, drop: usize) -> Found<K::Key> {
+pub(super) fn find<T: Feed>(keys: &T, drop: usize) -> Found<T::Key> {
     find_in(keys, drop, bracket(keys, drop))
 }
 
-fn find_in<K: Keys>(keys: &K, drop: usize, bracket: Bracket<K::Key>) -> Found<K::Key> {
+fn find_in<T: Feed>(keys: &T, drop: usize, bracket: Bracket<T::Key>) -> Found<T::Key> {
     let most_listed = keys.len() / LISTED + LISTED_ANYWAY;
     let total = AtomicUsize::new(0);
+    let chunk = |range: Range<usize>| Chunk {
+        keys,
+        range,
+        bracket,
+        total: &total,
+        most_listed,
+    };
     if bracket.heavy {
         let parts = map_ranges(keys.len(), CHUNK, |range| {
-            let keys = keys.range(range);
-            vectorize(
-                #[inline(always)]
-                || count_chunk(&keys, bracket, (&total, most_listed)),
-            )
+            vectorize_sweep(Count(chunk(range)))
         });
         let most = parts.iter().map(|part| part.most).max();
-        let listed = total.into_inner() <= most_listed;
+        let listed = total.load(Ordering::Relaxed) <= most_listed;
         return Found {
             words: None,
             cut: listed
@@ -80,16 +86,13 @@ fn find_in<K: Keys>(keys: &K, drop: usize, bracket: Bracket<K::Key>) -> Found<K:
         };
     }
     let mut words = vec![0; words_for(keys.len())];
-    let parts = map_chunks_mut(&mut words, CHUNK / WORD, |chunk, words| {
-        let start = chunk * CHUNK;
-        let keys = keys.range(start..keys.len().min(start + CHUNK));
-        vectorize(
-            #[inline(always)]
-            || list_chunk(&keys, bracket, (&total, most_listed), words),
-        )
+    let parts = map_chunks_mut(&mut words, CHUNK / WORD, |index, words| {
+        let start = index * CHUNK;
+        let range = start..keys.len().min(start + CHUNK);
+        vectorize_sweep(List(chunk(range), words))
     });
     let most = parts.iter().map(|part| part.most).max();
-    let listed = total.into_inner() <= most_listed;
+    let listed = total.load(Ordering::Relaxed) <= most_listed;
     let settled = listed && settle(&parts, drop, &mut words);
     Found {
         words: settled.then_some(words),
@@ -105,7 +108,7 @@ fn find_in<K: Keys>(keys: &K, drop: usize, bracket: Bracket<K::Key>) -> Found<K:
     clippy::cast_sign_loss,
     reason = "a guess"
 )]
-fn bracket<K: Keys>(keys: &K, drop: usize) -> Bracket<K::Key> {
+fn bracket<T: Feed>(keys: &T, drop: usize) -> Bracket<T::Key> {
     let len = keys.len();
     let runs = (len / (8 * RUN)).clamp(1, RUNS);
     let stratum = len / runs;
@@ -114,15 +117,16 @@ fn bracket<K: Keys>(keys: &K, drop: usize) -> Bracket<K::Key> {
         // Any constant serves as seed.
         let hashed = stream::bits(0x5EED, run as u64);
         let start = run * stratum + (hashed % (stratum - RUN + 1) as u64) as usize;
-        let run = keys.range(start..start + RUN);
-        sample.extend((0..RUN).map(|index| run.key(index)));
+        keys.visit(start..start + RUN, |_, block, count| {
+            sample.extend_from_slice(&block[..count]);
+        });
     }
     let size = sample.len() as f64;
     let share = drop as f64 / len as f64;
     let reach = DEVIATIONS * (share * (1.0 - share) * size).sqrt() + 1.0;
     let (from, to) = (share * size - reach, share * size + reach);
-    let most = K::Key::default().plus(usize::MAX);
-    let (mut low, mut high) = (K::Key::default(), most);
+    let most = T::Key::default().plus(usize::MAX);
+    let (mut low, mut high) = (T::Key::default(), most);
     let mut lower = &mut sample[..];
     if to < size - 1.0 {
         let (below, &mut key, _) = lower.select_nth_unstable(to as usize);
@@ -147,141 +151,173 @@ struct Part<K> {
     most: K,
 }
 
-/// Calls `visit` with the number, the keys and the count of each sixty-four keys. Behind the end, where
-/// there are fewer, stands the largest of them once more.
-#[inline(always)]
-fn each_block<K: Keys>(keys: &K, mut visit: impl FnMut(usize, &[K::Key; WORD], usize)) {
-    let whole = keys.len() / WORD;
-    for number in 0..whole {
-        let here = keys.range(number * WORD..(number + 1) * WORD);
-        let mut block = [K::Key::default(); WORD];
-        for (index, key) in block.iter_mut().enumerate() {
-            *key = here.key(index);
-        }
-        visit(number, &block, WORD);
-    }
-    let count = keys.len() - whole * WORD;
-    if count > 0 {
-        let here = keys.range(whole * WORD..keys.len());
-        let most = (0..count).map(|index| here.key(index)).max();
-        let mut block = [most.unwrap_or_default(); WORD];
-        for (index, key) in block.iter_mut().enumerate().take(count) {
-            *key = here.key(index);
-        }
-        visit(whole, &block, count);
+/// A chunk of the keys, and what it takes to sweep it.
+struct Chunk<'a, T: Feed> {
+    keys: &'a T,
+    range: Range<usize>,
+    bracket: Bracket<T::Key>,
+    /// How many keys are listed so far, of all chunks.
+    total: &'a AtomicUsize,
+    most_listed: usize,
+}
+
+impl<T: Feed> Chunk<'_, T> {
+    /// Whether so many more keys may be listed. If not, nobody will look at any of them.
+    #[inline(always)]
+    fn may_list(&self, more: usize) -> bool {
+        self.total.fetch_add(more, Ordering::Relaxed) <= self.most_listed
     }
 }
 
-/// Largest keys in flight.
-const LANES: usize = 16;
+/// Places in a chunk, and keys.
+struct Listed<K> {
+    places: Vec<u16>,
+    keys: Vec<K>,
+    count: usize,
+}
 
-#[inline(always)]
-fn raise<K: Bits>(most: &mut [K; LANES], block: &[K; WORD]) {
-    for group in block.as_chunks::<LANES>().0 {
-        for (most, &key) in most.iter_mut().zip(group) {
-            *most = if key > *most { key } else { *most };
+impl<K: Bits> Listed<K> {
+    /// Places that are written whether there are so many or not: seldom more are, and to ask is a guess that
+    /// the machine makes wrong half of the time.
+    const AT_ONCE: usize = 2;
+    /// Places that there is room for, at first.
+    const ROOM: usize = CHUNK / LISTED * 2;
+
+    fn new() -> Self {
+        Self {
+            places: vec![0; Self::ROOM],
+            keys: vec![K::default(); Self::ROOM],
+            count: 0,
         }
     }
+
+    /// Lists the keys of a block whose bit is set.
+    #[inline(always)]
+    fn add(&mut self, number: usize, block: &[K; WORD], mut bits: u64) {
+        if self.places.len() < self.count + WORD {
+            self.grow();
+        }
+        let set = bits.count_ones() as usize;
+        let (places, keys) = (&mut self.places[self.count..], &mut self.keys[self.count..]);
+        let mut put = |slot: usize, bits: u64| {
+            let bit = bits.trailing_zeros() as usize % WORD;
+            #[expect(clippy::cast_possible_truncation, reason = "a chunk has 2¹⁶ keys")]
+            let place = (number * WORD + bit) as u16;
+            (places[slot], keys[slot]) = (place, block[bit]);
+        };
+        for slot in 0..Self::AT_ONCE {
+            put(slot, bits);
+            bits &= bits.wrapping_sub(1);
+        }
+        for slot in Self::AT_ONCE..set {
+            put(slot, bits);
+            bits &= bits - 1;
+        }
+        self.count += set;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        let room = 2 * self.places.len();
+        self.places.resize(room, 0);
+        self.keys.resize(room, K::default());
+    }
+
+    fn get(mut self) -> (Vec<u16>, Vec<K>) {
+        self.places.truncate(self.count);
+        self.keys.truncate(self.count);
+        self.places.shrink_to_fit();
+        self.keys.shrink_to_fit();
+        (self.places, self.keys)
+    }
 }
 
-#[inline(always)]
-fn word_of<K: Bits>(block: &[K; WORD], holds: impl Fn(K) -> bool) -> u64 {
-    let mut flags = [0; WORD];
-    for (flag, &key) in flags.iter_mut().zip(block) {
-        *flag = u8::from(holds(key));
-    }
-    pack_word(&flags)
-}
+/// Marks what is above the bracket in the words, and lists what is inside.
+struct List<'a, T: Feed>(Chunk<'a, T>, &'a mut [u64]);
 
-/// Marks what is above the bracket in `words`, and lists what is inside.
-#[inline(always)]
-fn list_chunk<K: Keys>(
-    keys: &K,
-    bracket: Bracket<K::Key>,
-    (total, most_listed): (&AtomicUsize, usize),
-    words: &mut [u64],
-) -> Part<K::Key> {
-    let Bracket { low, high, .. } = bracket;
-    let (mut below, mut most) = (0, [K::Key::default(); LANES]);
-    let mut places = Vec::with_capacity(keys.len() / LISTED * 2);
-    each_block(
-        keys,
-        #[inline(always)]
-        |number, block, count| {
-            let here = u64::MAX >> (WORD - count);
-            let from_low = word_of(block, |key| key >= low) & here;
-            let above = word_of(block, |key| key > high) & here;
-            raise(&mut most, block);
-            words[number] = above;
-            below += count - from_low.count_ones() as usize;
-            let mut rest = from_low & !above;
-            while rest != 0 {
-                let bit = rest.trailing_zeros() as usize;
-                #[expect(clippy::cast_possible_truncation, reason = "a chunk has 2¹⁶ keys")]
-                places.push((number * WORD + bit) as u16);
-                rest &= rest - 1;
-            }
-        },
-    );
-    // If too much is inside nobody will look at it: keep no more of it.
-    if total.fetch_add(places.len(), Ordering::Relaxed) > most_listed {
-        places = Vec::new();
-    }
-    places.shrink_to_fit();
-    // The chunk is still in the cache.
-    let inside = places.iter().map(|&place| keys.key(usize::from(place)));
-    let inside = inside.collect();
-    Part {
-        below,
-        at_low: 0,
-        at_high: 0,
-        places,
-        inside,
-        most: most.into_iter().max().unwrap_or_default(),
+impl<T: Feed> Sweep for List<'_, T> {
+    type Output = Part<T::Key>;
+
+    #[inline(always)]
+    fn run<C: Compare>(self, compare: C) -> Part<T::Key> {
+        let Self(chunk, words) = self;
+        let Bracket { low, high, .. } = chunk.bracket;
+        let len = chunk.range.len();
+        let (mut from_low, mut most) = (0, Most::default());
+        let mut listed = Listed::new();
+        chunk.keys.visit(
+            chunk.range.clone(),
+            #[inline(always)]
+            |number, block, count| {
+                let here = u64::MAX >> (WORD - count);
+                let word = T::Key::at_least(block, low, compare) & here;
+                let above = T::Key::above(block, high, compare) & here;
+                most.raise(block);
+                words[number] = above;
+                from_low += word.count_ones() as usize;
+                listed.add(number, block, word & !above);
+            },
+        );
+        let (mut places, mut inside) = listed.get();
+        if !chunk.may_list(places.len()) {
+            (places, inside) = (Vec::new(), Vec::new());
+        }
+        Part {
+            below: len - from_low,
+            at_low: 0,
+            at_high: 0,
+            places,
+            inside,
+            most: most.get(),
+        }
     }
 }
 
 /// Counts what is below the bracket and at its ends, and lists what is between them.
-#[inline(always)]
-fn count_chunk<K: Keys>(
-    keys: &K,
-    bracket: Bracket<K::Key>,
-    (total, most_listed): (&AtomicUsize, usize),
-) -> Part<K::Key> {
-    let Bracket { low, high, .. } = bracket;
-    let mut most = [K::Key::default(); LANES];
-    let (mut below, mut at_low, mut at_high, mut inside) = (0, 0, 0, Vec::new());
-    each_block(
-        keys,
-        #[inline(always)]
-        |_, block, count| {
-            let here = u64::MAX >> (WORD - count);
-            let from_low = word_of(block, |key| key >= low) & here;
-            let over_low = word_of(block, |key| key > low) & here;
-            let from_high = word_of(block, |key| key >= high) & here;
-            let over_high = word_of(block, |key| key > high) & here;
-            raise(&mut most, block);
-            let ones = |word: u64| word.count_ones() as usize;
-            below += count - ones(from_low);
-            at_low += ones(from_low & !over_low);
-            at_high += ones(from_high & !over_high);
-            let mut rest = over_low & !from_high;
-            while rest != 0 {
-                inside.push(block[rest.trailing_zeros() as usize]);
-                rest &= rest - 1;
-            }
-        },
-    );
-    if total.fetch_add(inside.len(), Ordering::Relaxed) > most_listed {
-        inside = Vec::new();
-    }
-    Part {
-        below,
-        at_low,
-        at_high: if low == high { 0 } else { at_high },
-        places: Vec::new(),
-        inside,
-        most: most.into_iter().max().unwrap_or_default(),
+struct Count<'a, T: Feed>(Chunk<'a, T>);
+
+impl<T: Feed> Sweep for Count<'_, T> {
+    type Output = Part<T::Key>;
+
+    #[inline(always)]
+    fn run<C: Compare>(self, compare: C) -> Part<T::Key> {
+        let Self(chunk) = self;
+        let Bracket { low, high, .. } = chunk.bracket;
+        let (mut below, mut at_low, mut at_high) = (0, 0, 0);
+        let (mut most, mut inside) = (Most::default(), Vec::new());
+        chunk.keys.visit(
+            chunk.range.clone(),
+            #[inline(always)]
+            |_, block, count| {
+                let here = u64::MAX >> (WORD - count);
+                let from_low = T::Key::at_least(block, low, compare) & here;
+                let over_low = T::Key::above(block, low, compare) & here;
+                let from_high = T::Key::at_least(block, high, compare) & here;
+                let over_high = T::Key::above(block, high, compare) & here;
+                most.raise(block);
+                let ones = |word: u64| word.count_ones() as usize;
+                below += count - ones(from_low);
+                at_low += ones(from_low & !over_low);
+                at_high += ones(from_high & !over_high);
+                let mut rest = over_low & !from_high;
+                while rest != 0 {
+                    inside.push(block[rest.trailing_zeros() as usize % WORD]);
+                    rest &= rest - 1;
+                }
+            },
+        );
+        if !chunk.may_list(inside.len()) {
+            inside = Vec::new();
+        }
+        Part {
+            below,
+            at_low,
+            at_high: if low == high { 0 } else { at_high },
+            places: Vec::new(),
+            inside,
+            most: most.get(),
+        }
     }
 }
 
@@ -370,7 +406,7 @@ fn settle<K: Bits>(parts: &[Part<K>], drop: usize, words: &mut [u64]) -> bool {
 mod tests {
     use super::{Bracket, FEWEST, find, find_in};
     use crate::kernels::dispatch::forced;
-    use crate::kernels::select::{Magnitudes, keep_highest, keep_highest_by_digits};
+    use crate::kernels::select::{Magnitudes, keep_highest, select_by_digits};
     use crate::kernels::stream;
 
     fn inputs(len: usize) -> Vec<(&'static str, Vec<f32>)> {
@@ -406,7 +442,7 @@ mod tests {
             for (name, weights) in inputs(len) {
                 let keys = Magnitudes(&weights);
                 for drop in [1, 2, len / 10, len / 3, len / 2, len * 9 / 10, len - 1] {
-                    let right = keep_highest_by_digits(&keys, drop);
+                    let right = select_by_digits(&keys, drop);
                     assert!(
                         keep_highest(&keys, drop) == right,
                         "{drop} of {name}, {level:?}"

@@ -12,6 +12,9 @@
 )]
 
 use super::arithmetic::{Baseline, Fused, Kernel};
+use super::compare::{Anywhere, Sweep};
+#[cfg(target_arch = "x86_64")]
+use super::compare::{Avx2, Avx512};
 
 /// An instruction set that kernels are compiled for, from the least to the most able.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +113,38 @@ pub(super) fn vectorize_arithmetic<K: Kernel>(kernel: K) -> K::Output {
                 || kernel.run::<Fused>(),
             )
         },
+    }
+}
+
+/// Runs `sweep` compiled for the best instruction set of this machine, with what compares there.
+#[inline]
+pub(super) fn vectorize_sweep<S: Sweep>(sweep: S) -> S::Output {
+    match Level::current() {
+        Level::Baseline => sweep.run(Anywhere),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => {
+            // SAFETY: the level was detected, and AVX2 is in it.
+            let compare = unsafe { Avx2::assume() };
+            // SAFETY: as in `vectorize`.
+            unsafe {
+                avx2(
+                    #[inline(always)]
+                    || sweep.run(compare),
+                )
+            }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => {
+            // SAFETY: the level was detected, and AVX-512 F is in it.
+            let compare = unsafe { Avx512::assume() };
+            // SAFETY: as in `vectorize`.
+            unsafe {
+                avx512(
+                    #[inline(always)]
+                    || sweep.run(compare),
+                )
+            }
+        }
     }
 }
 

@@ -5,8 +5,8 @@
 //! * A kernel sees slices and numbers. Shapes, ranges and NaN are checked one floor up, once; a
 //!   kernel that meets bad data says where it is, and its caller makes the error.
 //! * A kernel is a plain `#[inline(always)]` function. [`dispatch`] compiles it for every
-//!   instruction set we know and picks one at run time. That and [`memory`] have the only `unsafe`
-//!   of the crate.
+//!   instruction set we know and picks one at run time. That, [`compare`] and [`memory`] have the only
+//!   `unsafe` of the crate.
 //! * [`parallel`] cuts work into chunks whose length never depends on the number of threads and
 //!   puts results together in order, so that one thread and sixteen give the same bits. That is
 //!   the only `rayon` of the crate, and it runs in the caller's pool.
@@ -23,6 +23,7 @@ pub(crate) mod best_class;
 pub(crate) mod bits;
 pub(crate) mod blocks;
 mod bracket;
+mod compare;
 pub(crate) mod dispatch;
 pub(crate) mod divergence;
 mod exp;
@@ -31,6 +32,7 @@ pub(crate) mod fidelity;
 pub(crate) mod finite;
 pub(crate) mod folds;
 pub(crate) mod gather;
+pub(crate) mod keys;
 mod log;
 mod memory;
 pub(crate) mod mixture;

@@ -6,10 +6,10 @@
 //!
 //! No score has the ordinal 0 or 1: those would be NaNs.
 
+use super::keys::Keys;
 use super::parallel::{CHUNK, map_ranges};
 use super::real::{Bits, Real};
 use super::runs;
-use super::select::Keys;
 use super::stream;
 use std::ops::Range;
 
@@ -230,6 +230,19 @@ impl<K: Keys> Keys for Joined<'_, K> {
         }
         self.parts[part].key(place - self.starts[part])
     }
+    #[inline(always)]
+    fn fill(&self, start: usize, into: &mut [K::Key]) {
+        let mut place = self.range.start + start;
+        let mut part = self.starts.partition_point(|&at| at <= place) - 1;
+        let mut rest = into;
+        while !rest.is_empty() {
+            // Parts may be empty.
+            let here = rest.len().min(self.starts[part + 1] - place);
+            let (now, later) = rest.split_at_mut(here);
+            self.parts[part].fill(place - self.starts[part], now);
+            (place, part, rest) = (place + here, part + 1, later);
+        }
+    }
 }
 
 /// Other keys, of which some are put behind all others: what must stay.
@@ -270,6 +283,15 @@ impl<K: Keys> Keys for Protected<'_, K> {
             place(NanPlace::Highest)
         } else {
             self.keys.key(index)
+        }
+    }
+    #[inline(always)]
+    fn fill(&self, start: usize, into: &mut [K::Key]) {
+        self.keys.fill(start, into);
+        for (index, key) in into.iter_mut().enumerate() {
+            if runs::is_set(self.words, self.start + start + index) {
+                *key = place(NanPlace::Highest);
+            }
         }
     }
 }

@@ -4,9 +4,13 @@
 //! because the module is private: that is what seals `Float`.
 
 use super::arithmetic::Arithmetic;
+use super::bits::WORD;
+use super::compare::Compare;
 use super::divergence::{self, Fault, RowAgainst, Scratch, Store};
+use super::keys::{Buffered, Magnitudes, Supply};
 use super::short_groups::{self, Pattern};
-use super::{exp, log};
+use super::ties::{self, Tied};
+use super::{exp, log, select};
 use std::fmt::Debug;
 
 /// An f32 or an f64, seen from the machine room, without a single method: what has a receiver here
@@ -48,6 +52,8 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     ) -> Result<f64, Fault>;
     #[doc(hidden)]
     fn check_row(student: &[Self], against: RowAgainst<'_, Self>) -> Result<(), Fault>;
+    #[doc(hidden)]
+    fn select_magnitudes(weights: &[Self], drop: usize, limit: Self::Bits) -> Option<Vec<u64>>;
 
     #[doc(hidden)]
     fn magnitude_of(value: Self) -> Self::Bits;
@@ -154,10 +160,18 @@ pub trait Bits: Copy + Ord + Default + Debug + Send + Sync + 'static {
     // Compiled once, as the methods of `Sealed`.
     #[doc(hidden)]
     fn rank_groups(keys: &[Self], pattern: Pattern, words: &mut [u64]);
+    #[doc(hidden)]
+    fn select(keys: &dyn Supply<Self>, drop: usize, limit: Self) -> Option<Vec<u64>>;
+    #[doc(hidden)]
+    fn widen_cut(keys: &dyn Supply<Self>, words: Vec<u64>, tied: Tied) -> Vec<u64>;
+    /// A bit for each key: whether it is at least this.
+    fn at_least<C: Compare>(keys: &[Self; WORD], least: Self, compare: C) -> u64;
+    /// A bit for each key: whether it is above this.
+    fn above<C: Compare>(keys: &[Self; WORD], bound: Self, compare: C) -> u64;
 }
 
 macro_rules! bits {
-    ($type:ty) => {
+    ($type:ty, $at_least:ident, $above:ident) => {
         #[expect(clippy::cast_possible_truncation, reason = "digits of at most 16 bits")]
         impl Bits for $type {
             const WIDTH: u32 = <$type>::BITS;
@@ -184,12 +198,26 @@ macro_rules! bits {
             fn rank_groups(keys: &[Self], pattern: Pattern, words: &mut [u64]) {
                 short_groups::rank(keys, pattern, words);
             }
+            fn select(keys: &dyn Supply<Self>, drop: usize, limit: Self) -> Option<Vec<u64>> {
+                select::select(&Buffered(keys), drop, limit)
+            }
+            fn widen_cut(keys: &dyn Supply<Self>, words: Vec<u64>, tied: Tied) -> Vec<u64> {
+                ties::widen(&Buffered(keys), words, tied)
+            }
+            #[inline(always)]
+            fn at_least<C: Compare>(keys: &[Self; WORD], least: Self, compare: C) -> u64 {
+                compare.$at_least(keys, least)
+            }
+            #[inline(always)]
+            fn above<C: Compare>(keys: &[Self; WORD], bound: Self, compare: C) -> u64 {
+                compare.$above(keys, bound)
+            }
         }
     };
 }
 
-bits!(u32);
-bits!(u64);
+bits!(u32, at_least_u32, above_u32);
+bits!(u64, at_least_u64, above_u64);
 
 /// The exponentials of a softmax: in f32 a shorter polynomial, in f64 the only one there is.
 macro_rules! softened {
@@ -261,6 +289,10 @@ macro_rules! real {
 
             fn check_row(student: &[Self], against: RowAgainst<'_, Self>) -> Result<(), Fault> {
                 divergence::find_fault(student, against)
+            }
+
+            fn select_magnitudes(weights: &[Self], drop: usize, limit: $bits) -> Option<Vec<u64>> {
+                select::select(&Magnitudes(weights), drop, limit)
             }
 
             const INFINITE: $bits = <$float>::INFINITY.to_bits();

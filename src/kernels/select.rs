@@ -7,87 +7,20 @@
 //! of counting does not matter, and the work is the same whatever the data: two or three sweeps for
 //! f32, and no more memory than the counters. A last sweep writes the mask.
 
-use super::bits::{WORD, last_word, ones, pack_word, words_for};
+use super::bits::{WORD, ones, words_for};
 use super::bracket::{self, FEWEST};
-use super::dispatch::vectorize;
+use super::compare::{Compare, Sweep};
+use super::dispatch::{vectorize, vectorize_sweep};
+use super::keys::Feed;
+pub(crate) use super::keys::{Keys, Magnitudes, Scores};
 use super::parallel::{CHUNK, fold_ranges, for_chunks_mut, map_ranges};
-use super::real::{Bits, Real};
+use super::real::Bits;
 use std::ops::Range;
 
 const DIGIT: u32 = 11;
 const RADIX: usize = 1 << DIGIT;
 /// Equal keys in a row would make each count wait for the one before; four tables take turns.
 const TABLES: usize = 4;
-
-/// What weights are ranked by: the lower key goes first, and among equal keys the lower index.
-pub(crate) trait Keys: Sync + Sized {
-    /// An integer that orders as the importance does.
-    type Key: Bits;
-    /// How many there are.
-    fn len(&self) -> usize;
-    /// Those of `range`.
-    fn range(&self, range: Range<usize>) -> Self;
-    /// The key at `index`.
-    fn key(&self, index: usize) -> Self::Key;
-}
-
-/// Ranks weights by their magnitude.
-#[derive(Clone, Copy)]
-pub(crate) struct Magnitudes<'a, F>(pub(crate) &'a [F]);
-
-impl<F: Real> Keys for Magnitudes<'_, F> {
-    type Key = F::Bits;
-    #[inline(always)]
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-    #[inline(always)]
-    fn range(&self, range: Range<usize>) -> Self {
-        Self(&self.0[range])
-    }
-    #[inline(always)]
-    fn key(&self, index: usize) -> F::Bits {
-        self.0[index].magnitude()
-    }
-}
-
-/// Ranks weights by given scores; a weight that is zero already goes before all others.
-#[derive(Clone, Copy)]
-pub(crate) struct Scores<'a, F> {
-    weights: &'a [F],
-    scores: &'a [F],
-}
-
-impl<'a, F: Real> Scores<'a, F> {
-    pub(crate) fn new(weights: &'a [F], scores: &'a [F]) -> Self {
-        assert_eq!(weights.len(), scores.len(), "one score a weight");
-        Self { weights, scores }
-    }
-}
-
-impl<F: Real> Keys for Scores<'_, F> {
-    type Key = F::Bits;
-    #[inline(always)]
-    fn len(&self) -> usize {
-        self.weights.len()
-    }
-    #[inline(always)]
-    fn range(&self, range: Range<usize>) -> Self {
-        Self {
-            weights: &self.weights[range.clone()],
-            scores: &self.scores[range],
-        }
-    }
-    #[inline(always)]
-    fn key(&self, index: usize) -> F::Bits {
-        let score = self.scores[index].ordinal();
-        if self.weights[index] == F::zero() {
-            F::Bits::default()
-        } else {
-            score
-        }
-    }
-}
 
 /// Where the kept and the dropped part: every key below `key` goes, and of those equal to it the
 /// first `ties`.
@@ -114,9 +47,15 @@ pub(crate) fn keep_highest_below<K: Keys>(
 ) -> Option<Vec<u64>> {
     let len = keys.len();
     assert!(drop <= len, "cannot drop {drop} of {len}");
+    keys.select(drop, limit)
+}
+
+/// [`keep_highest_below`] of a feed.
+pub(super) fn select<T: Feed>(keys: &T, drop: usize, limit: T::Key) -> Option<Vec<u64>> {
+    let len = keys.len();
     if drop == 0 || drop == len || len < FEWEST {
         let fine = most(keys) <= limit;
-        return fine.then(|| keep_highest_by_digits(keys, drop));
+        return fine.then(|| select_by_digits(keys, drop));
     }
     let found = bracket::find(keys, drop);
     if found.most > limit {
@@ -129,12 +68,12 @@ pub(crate) fn keep_highest_below<K: Keys>(
             mark(keys, cut, Some(equal), &mut words);
             words
         }
-        (None, None) => keep_highest_by_digits(keys, drop),
+        (None, None) => select_by_digits(keys, drop),
     })
 }
 
-/// [`keep_highest`] without a sample.
-pub(super) fn keep_highest_by_digits<K: Keys>(keys: &K, drop: usize) -> Vec<u64> {
+/// The bits without a sample.
+pub(super) fn select_by_digits<T: Feed>(keys: &T, drop: usize) -> Vec<u64> {
     let len = keys.len();
     if drop == 0 {
         return ones(len);
@@ -146,15 +85,38 @@ pub(super) fn keep_highest_by_digits<K: Keys>(keys: &K, drop: usize) -> Vec<u64>
     words
 }
 
+/// Largest keys in flight.
+const LANES: usize = 16;
+
+/// The largest key of a sweep, so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Most<K>([K; LANES]);
+
+impl<K: Bits> Most<K> {
+    #[inline(always)]
+    pub(super) fn raise(&mut self, block: &[K; WORD]) {
+        for group in block.as_chunks::<LANES>().0 {
+            for (most, &key) in self.0.iter_mut().zip(group) {
+                *most = if key > *most { key } else { *most };
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn get(self) -> K {
+        self.0.into_iter().max().unwrap_or_default()
+    }
+}
+
 /// The largest key.
-fn most<K: Keys>(keys: &K) -> K::Key {
+fn most<T: Feed>(keys: &T) -> T::Key {
     let parts = map_ranges(keys.len(), CHUNK, |range| {
-        let keys = keys.range(range);
         vectorize(
             #[inline(always)]
             || {
-                let keys = (0..keys.len()).map(|index| keys.key(index));
-                keys.fold(K::Key::default(), Ord::max)
+                let mut most = Most::default();
+                keys.visit(range, |_, block, _| most.raise(block));
+                most.get()
             },
         )
     });
@@ -162,13 +124,13 @@ fn most<K: Keys>(keys: &K) -> K::Key {
 }
 
 /// The cut below which exactly `drop` keys lie, 0 < `drop` < the number of keys.
-fn cut<K: Keys>(keys: &K, drop: usize) -> Cut<K::Key> {
-    let mut prefix = K::Key::default();
+fn cut<T: Feed>(keys: &T, drop: usize) -> Cut<T::Key> {
+    let mut prefix = T::Key::default();
     let mut known = 0;
     let mut rank = drop;
     loop {
-        let width = DIGIT.min(K::Key::WIDTH - known);
-        let shift = K::Key::WIDTH - known - width;
+        let width = DIGIT.min(T::Key::WIDTH - known);
+        let shift = T::Key::WIDTH - known - width;
         let counts = count(keys, prefix, shift, width);
         let mut digit = 0;
         while rank > counts[digit] {
@@ -197,16 +159,15 @@ fn cut<K: Keys>(keys: &K, drop: usize) -> Cut<K::Key> {
 }
 
 /// How often each digit of `width` bits above `shift` occurs among keys that start with `prefix`.
-fn count<K: Keys>(keys: &K, prefix: K::Key, shift: u32, width: u32) -> Vec<usize> {
+fn count<T: Feed>(keys: &T, prefix: T::Key, shift: u32, width: u32) -> Vec<usize> {
     fold_ranges(
         keys.len(),
         CHUNK,
         || vec![0; RADIX],
         |counts, range| {
-            let keys = keys.range(range);
             let tables = vectorize(
                 #[inline(always)]
-                || count_chunk(&keys, prefix, shift, width),
+                || count_chunk(keys, range, prefix, (shift, width)),
             );
             for (digit, count) in counts.iter_mut().enumerate() {
                 *count += tables
@@ -223,71 +184,68 @@ fn count<K: Keys>(keys: &K, prefix: K::Key, shift: u32, width: u32) -> Vec<usize
 }
 
 #[inline(always)]
-fn count_chunk<K: Keys>(
-    keys: &K,
-    prefix: K::Key,
-    shift: u32,
-    width: u32,
+fn count_chunk<T: Feed>(
+    keys: &T,
+    range: Range<usize>,
+    prefix: T::Key,
+    (shift, width): (u32, u32),
 ) -> [[u32; RADIX]; TABLES] {
     let mut tables = [[0; RADIX]; TABLES];
     let mask = (1 << width) - 1;
     // The first digit has no prefix, and then no comparison to pay for.
-    if shift + width == K::Key::WIDTH {
-        for index in 0..keys.len() {
-            let digit = keys.key(index).shift_right(shift).low(mask);
-            tables[index % TABLES][digit % RADIX] += 1;
-        }
+    if shift + width == T::Key::WIDTH {
+        keys.visit(
+            range,
+            #[inline(always)]
+            |_, block, count| {
+                for (index, key) in block.iter().enumerate().take(count) {
+                    let digit = key.shift_right(shift).low(mask);
+                    tables[index % TABLES][digit % RADIX] += 1;
+                }
+            },
+        );
     } else {
-        for index in 0..keys.len() {
-            let shifted = keys.key(index).shift_right(shift);
-            if shifted.shift_right(width) == prefix {
-                tables[index % TABLES][shifted.low(mask) % RADIX] += 1;
-            }
-        }
+        keys.visit(
+            range,
+            #[inline(always)]
+            |_, block, count| {
+                for (index, key) in block.iter().enumerate().take(count) {
+                    let shifted = key.shift_right(shift);
+                    if shifted.shift_right(width) == prefix {
+                        tables[index % TABLES][shifted.low(mask) % RADIX] += 1;
+                    }
+                }
+            },
+        );
     }
     tables
 }
 
 /// Writes the mask bits of a cut. `equal` is how many keys of each chunk are equal to it, if that is known.
-fn mark<K: Keys>(keys: &K, cut: Cut<K::Key>, equal: Option<Vec<usize>>, words: &mut [u64]) {
+fn mark<T: Feed>(keys: &T, cut: Cut<T::Key>, equal: Option<Vec<usize>>, words: &mut [u64]) {
     // Which of the equal keys go is settled by index, so each chunk must know how many lie before
     // it; but only if some stay and some go.
     let split = cut.ties > 0 && cut.ties < cut.equal;
     let (mut equal_here, mut equal_before) = (Vec::new(), Vec::new());
     if split {
         equal_here = equal.unwrap_or_else(|| {
-            map_ranges(keys.len(), CHUNK, |range| {
-                count_equal(&keys.range(range), cut.key)
-            })
+            map_ranges(keys.len(), CHUNK, |range| count_equal(keys, range, cut.key))
         });
         equal_before = running_total(&equal_here);
     }
     let len = keys.len();
     for_chunks_mut(words, CHUNK / WORD, |chunk, words| {
         let start = chunk * CHUNK;
-        let keys = keys.range(start..len.min(start + CHUNK));
+        let range = start..len.min(start + CHUNK);
         let ties = if split {
             cut.ties.saturating_sub(equal_before[chunk])
         } else {
             cut.ties
         };
+        mark_chunk(keys, range.clone(), cut.key, ties == 0, words);
         // Only in one chunk do some of its equal keys go and some stay.
-        let splits_here = split && 0 < ties && ties < equal_here[chunk];
-        vectorize(
-            #[inline(always)]
-            || {
-                if ties == 0 {
-                    mark_chunk(&keys, words, |key| key >= cut.key);
-                } else {
-                    mark_chunk(&keys, words, |key| key > cut.key);
-                }
-            },
-        );
-        if splits_here {
-            keep_late_ties(&keys, cut.key, ties, words);
-        }
-        if let Some(last) = words.last_mut() {
-            *last &= last_word(keys.len());
+        if split && 0 < ties && ties < equal_here[chunk] {
+            keep_late_ties(keys, range, (cut.key, ties), words);
         }
     });
 }
@@ -305,49 +263,92 @@ fn running_total(counts: &[usize]) -> Vec<usize> {
         .collect()
 }
 
-#[inline(always)]
-fn mark_chunk<K: Keys>(keys: &K, words: &mut [u64], keep: impl Fn(K::Key) -> bool) {
-    let len = keys.len();
-    for (number, word) in words.iter_mut().enumerate() {
-        let start = number * WORD;
-        let mut flags = [0; WORD];
-        if start + WORD <= len {
-            let block = keys.range(start..start + WORD);
-            for (index, flag) in flags.iter_mut().enumerate() {
-                *flag = u8::from(keep(block.key(index)));
-            }
+/// Writes a bit for each key of a range: whether it is above `key`, or equal to it if those stay.
+pub(super) fn mark_chunk<T: Feed>(
+    keys: &T,
+    range: Range<usize>,
+    key: T::Key,
+    equal: bool,
+    words: &mut [u64],
+) {
+    vectorize_sweep(Mark {
+        keys,
+        range,
+        key,
+        equal,
+        words,
+    });
+}
+
+struct Mark<'a, T: Feed> {
+    keys: &'a T,
+    range: Range<usize>,
+    key: T::Key,
+    equal: bool,
+    words: &'a mut [u64],
+}
+
+impl<T: Feed> Sweep for Mark<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<C: Compare>(self, compare: C) {
+        let Self { key, words, .. } = self;
+        if self.equal {
+            self.keys.visit(
+                self.range,
+                #[inline(always)]
+                |number, block, count| {
+                    words[number] =
+                        T::Key::at_least(block, key, compare) & u64::MAX >> (WORD - count);
+                },
+            );
         } else {
-            for (flag, index) in flags.iter_mut().zip(start..len) {
-                *flag = u8::from(keep(keys.key(index)));
-            }
+            self.keys.visit(
+                self.range,
+                #[inline(always)]
+                |number, block, count| {
+                    words[number] = T::Key::above(block, key, compare) & u64::MAX >> (WORD - count);
+                },
+            );
         }
-        *word = pack_word(&flags);
     }
 }
 
-/// How many keys equal `key`.
-fn count_equal<K: Keys>(keys: &K, key: K::Key) -> usize {
+/// How many keys of a range equal `key`.
+fn count_equal<T: Feed>(keys: &T, range: Range<usize>, key: T::Key) -> usize {
     vectorize(
         #[inline(always)]
         || {
-            (0..keys.len())
-                .map(|index| usize::from(keys.key(index) == key))
-                .sum()
+            let mut equal = 0;
+            keys.visit(
+                range,
+                #[inline(always)]
+                |_, block, count| {
+                    let here = block.iter().take(count);
+                    equal += here.map(|&other| usize::from(other == key)).sum::<usize>();
+                },
+            );
+            equal
         },
     )
 }
 
 /// Sets the bits of keys equal to `key`, but for the first `ties` of them.
-fn keep_late_ties<K: Keys>(keys: &K, key: K::Key, ties: usize, words: &mut [u64]) {
+fn keep_late_ties<T: Feed>(
+    keys: &T,
+    range: Range<usize>,
+    (key, ties): (T::Key, usize),
+    words: &mut [u64],
+) {
     let mut seen = 0;
-    for index in 0..keys.len() {
-        if keys.key(index) == key {
-            seen += 1;
-            if seen > ties {
-                words[index / WORD] |= 1 << (index % WORD);
+    keys.visit(range, |number, block, count| {
+        for (bit, &other) in block.iter().enumerate().take(count) {
+            if other == key {
+                seen += 1;
+                words[number] |= u64::from(seen > ties) << bit;
             }
         }
-    }
+    });
 }
 
 #[cfg(test)]

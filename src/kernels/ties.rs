@@ -1,70 +1,72 @@
 //! Widens an exact cut to its ties: all that are as low as the last to go, or as high as the first to
 //! stay.
 
-use super::bits::{WORD, last_word, words_for};
-use super::dispatch::vectorize;
+use super::bits::{WORD, words_for};
+use super::keys::{Feed, Keys};
 use super::parallel::{CHUNK, for_chunks_mut, map_ranges};
-use super::runs;
-use super::select::Keys;
+use super::real::Bits;
+use super::select::mark_chunk;
+
+/// Which ties go with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tied {
+    /// Whatever equals a key that goes, goes.
+    Go,
+    /// Whatever equals a key that stays, stays.
+    Stay,
+}
 
 /// The mask without all keys that equal one that it drops.
 pub(crate) fn drop_all_tied<K: Keys>(keys: &K, words: Vec<u64>) -> Vec<u64> {
-    match extreme(keys, &words, false, Ord::max) {
-        Some(highest) => marked(keys, |key| key > highest),
-        None => words,
-    }
+    K::Key::widen_cut(keys, words, Tied::Go)
 }
 
 /// The mask with all keys that equal one that it keeps.
 pub(crate) fn keep_all_tied<K: Keys>(keys: &K, words: Vec<u64>) -> Vec<u64> {
-    match extreme(keys, &words, true, Ord::min) {
-        Some(lowest) => marked(keys, |key| key >= lowest),
-        None => words,
-    }
+    K::Key::widen_cut(keys, words, Tied::Stay)
 }
 
-/// The highest or lowest key among those whose bit is `set`.
-fn extreme<K: Keys>(
-    keys: &K,
-    words: &[u64],
-    set: bool,
-    better: impl Fn(K::Key, K::Key) -> K::Key + Sync,
-) -> Option<K::Key> {
+/// The mask with its ties put together.
+pub(super) fn widen<T: Feed>(keys: &T, mut words: Vec<u64>, tied: Tied) -> Vec<u64> {
+    let Some(cut) = extreme(keys, &words, tied) else {
+        return words;
+    };
+    let len = keys.len();
+    for_chunks_mut(&mut words, CHUNK / WORD, |chunk, words| {
+        let start = chunk * CHUNK;
+        let range = start..len.min(start + CHUNK);
+        mark_chunk(keys, range, cut, tied == Tied::Stay, words);
+    });
+    words
+}
+
+/// The highest key that goes, or the lowest that stays.
+fn extreme<T: Feed>(keys: &T, words: &[u64], tied: Tied) -> Option<T::Key> {
+    debug_assert_eq!(words.len(), words_for(keys.len()), "one bit a key");
+    let better = match tied {
+        Tied::Go => Ord::max,
+        Tied::Stay => Ord::min,
+    };
     map_ranges(keys.len(), CHUNK, |range| {
-        let start = range.start;
-        let part = keys.range(range);
-        (0..part.len())
-            .filter(|&index| runs::is_set(words, start + index) == set)
-            .map(|index| part.key(index))
-            .reduce(&better)
+        let words = &words[range.start / WORD..];
+        let mut extreme: Option<T::Key> = None;
+        keys.visit(range, |number, block, count| {
+            let wanted = match tied {
+                Tied::Go => !words[number],
+                Tied::Stay => words[number],
+            };
+            let mut rest = wanted & u64::MAX >> (WORD - count);
+            while rest != 0 {
+                let key = block[rest.trailing_zeros() as usize % WORD];
+                extreme = Some(extreme.map_or(key, |best| better(best, key)));
+                rest &= rest - 1;
+            }
+        });
+        extreme
     })
     .into_iter()
     .flatten()
     .reduce(better)
-}
-
-fn marked<K: Keys>(keys: &K, keep: impl Fn(K::Key) -> bool + Sync) -> Vec<u64> {
-    let len = keys.len();
-    let mut words = vec![0; words_for(len)];
-    for_chunks_mut(&mut words, CHUNK / WORD, |chunk, words| {
-        let start = chunk * CHUNK;
-        let part = keys.range(start..len.min(start + CHUNK));
-        vectorize(
-            #[inline(always)]
-            || {
-                for (number, word) in words.iter_mut().enumerate() {
-                    let places = number * WORD..part.len().min((number + 1) * WORD);
-                    *word = places.enumerate().fold(0, |word, (bit, index)| {
-                        word | u64::from(keep(part.key(index))) << bit
-                    });
-                }
-            },
-        );
-    });
-    if let Some(last) = words.last_mut() {
-        *last &= last_word(len);
-    }
-    words
 }
 
 #[cfg(test)]
