@@ -10,16 +10,56 @@
 //! ask the CPU at run time, for which it needs the standard library.
 
 use super::dispatch::vectorize;
+use super::keys::Keys;
 use super::real::Real;
 use half::{bf16, f16};
+use std::ops::Range;
 
 /// A number of 16 bits.
-pub(crate) trait Narrow: Copy + Send + Sync {
+pub trait Narrow: Copy + Send + Sync + 'static {
+    /// The bits of infinity, without a sign.
+    const INFINITE: u16;
+
     /// The same value.
     fn single(self) -> f32;
+
+    /// The bits without the sign: they order as |x| does, with NaN above infinity.
+    fn magnitude(self) -> u16;
+}
+
+/// Ranks weights that are stored in 16 bits by their magnitude.
+#[derive(Clone, Copy)]
+pub(crate) struct NarrowMagnitudes<'a, S>(pub(crate) &'a [S]);
+
+impl<S: Narrow> NarrowMagnitudes<'_, S> {
+    /// The key of infinity: those above are NaN.
+    pub(crate) const INFINITE: u32 = S::INFINITE as u32;
+}
+
+impl<S: Narrow> Keys for NarrowMagnitudes<'_, S> {
+    type Key = u32;
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    #[inline(always)]
+    fn range(&self, range: Range<usize>) -> Self {
+        Self(&self.0[range])
+    }
+    #[inline(always)]
+    fn key(&self, index: usize) -> u32 {
+        u32::from(self.0[index].magnitude())
+    }
 }
 
 impl Narrow for bf16 {
+    const INFINITE: u16 = 0x7F80;
+
+    #[inline(always)]
+    fn magnitude(self) -> u16 {
+        self.to_bits() & 0x7FFF
+    }
+
     #[inline(always)]
     fn single(self) -> f32 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
@@ -27,6 +67,13 @@ impl Narrow for bf16 {
 }
 
 impl Narrow for f16 {
+    const INFINITE: u16 = 0x7C00;
+
+    #[inline(always)]
+    fn magnitude(self) -> u16 {
+        self.to_bits() & 0x7FFF
+    }
+
     #[inline(always)]
     fn single(self) -> f32 {
         const EXPONENT: u32 = 0x7C00 << 13;

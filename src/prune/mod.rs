@@ -18,6 +18,7 @@
 //! | function | pattern and importance | PyTorch |
 //! |---|---|---|
 //! | [`l1_unstructured`] | [`Unstructured`], [`Magnitude`] | `l1_unstructured` |
+//! | `l1_unstructured_stored` (feature `half`) | the same, of weights in f16 or bf16 | |
 //! | [`ln_structured`] | [`Structured`], [`Magnitude`], [`Aggregate::Norm`] | `ln_structured` |
 //! | [`random_unstructured`] | [`Unstructured`], [`Random`] | `random_unstructured` |
 //! | [`random_structured`] | [`RandomStructured`] | `random_structured` |
@@ -47,6 +48,8 @@ mod rules;
 mod scored;
 mod semi_structured;
 mod shrink;
+#[cfg(feature = "half")]
+mod stored;
 mod structured;
 mod threshold;
 mod unstructured;
@@ -75,6 +78,8 @@ pub use regrow::{Regrown, regrow_at_random, regrow_by_gradient};
 pub use rules::{CountRule, NanRule, Profile, Rules, Scope, TieRule};
 pub use semi_structured::{Search, SemiStructured, semi_structured};
 pub use shrink::{CoupledAxes, CoupledAxis, Shrinkage, UnitScore};
+#[cfg(feature = "half")]
+pub use stored::{StoredWeight, l1_unstructured_stored};
 pub use structured::{Structured, ln_structured};
 pub use threshold::{SliceThreshold, Threshold, slice_threshold, threshold};
 pub use unstructured::{Unstructured, l1_unstructured};

@@ -227,7 +227,7 @@ pub(super) fn keep<K: Keys>(keys: &K, drop: usize, rule: TieRule) -> Vec<u64> {
 }
 
 /// Mask bits of an exact count, with ties decided by the rule.
-fn tied<K: Keys>(keys: &K, words: Vec<u64>, rule: TieRule) -> Vec<u64> {
+pub(super) fn tied<K: Keys>(keys: &K, words: Vec<u64>, rule: TieRule) -> Vec<u64> {
     match rule {
         TieRule::ExactByIndex => words,
         TieRule::AllTied => ties::drop_all_tied(keys, words),
