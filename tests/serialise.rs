@@ -116,7 +116,7 @@ fn what_is_wrong_is_refused() {
     refused::<MultiStep>(table, "steps must ascend, got 3 after 3");
     refused::<Scheme>(
         r#"{"bits":1,"kind":"Affine"}"#,
-        "bits must lie in 2..=8, got 1",
+        "bits must lie in 2..=8 or be 16, got 1",
     );
     let text = returns(&quantize::linear(&array![1.0_f32, 2.0], 4).unwrap());
     let short = text.replace("\"shape\":[2]", "\"shape\":[3]");

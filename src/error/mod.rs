@@ -137,7 +137,7 @@ pub enum Error {
     },
 
     /// A bit width that the scheme does not have.
-    #[error("bits must lie in {least}..={most}, got {bits}")]
+    #[error("bits must lie in {least}..={most} or be 16, got {bits}")]
     BitsOutOfRange {
         /// The width given.
         bits: u32,

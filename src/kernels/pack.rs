@@ -1,4 +1,4 @@
-//! Codes of 2 to 8 bits as one little-endian bit stream.
+//! Codes of 1 to 8 bits, or 16, as one little-endian bit stream.
 //!
 //! Code i occupies bits i·b to (i+1)·b, counted from the lowest bit of the first byte; it is stored
 //! as its low b bits (two's complement). Eight codes fill exactly b bytes whatever b is, so work goes
@@ -22,6 +22,7 @@ pub(crate) const fn bytes_for(count: usize, bits: u32) -> usize {
 macro_rules! per_width {
     ($bits:expr, $function:ident ( $($argument:expr),* )) => {
         match $bits {
+            1 => $function::<1>($($argument),*),
             2 => $function::<2>($($argument),*),
             3 => $function::<3>($($argument),*),
             4 => $function::<4>($($argument),*),
@@ -29,7 +30,7 @@ macro_rules! per_width {
             6 => $function::<6>($($argument),*),
             7 => $function::<7>($($argument),*),
             8 => $function::<8>($($argument),*),
-            other => unreachable!("codes have 2 to 8 bits, not {other}"),
+            other => unreachable!("codes have 1 to 8 bits, not {other}"),
         }
     };
 }
@@ -73,8 +74,25 @@ fn pack_block<const BITS: usize>(codes: &[u8; BLOCK], bytes: &mut [u8; BITS]) {
     bytes.copy_from_slice(&stream.to_le_bytes()[..BITS]);
 }
 
-/// Unpacks codes and extends their sign.
-pub(crate) fn unpack(packed: &[u8], bits: u32, codes: &mut [i8]) {
+/// Packs the low bits of codes of any width.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the low bits are what is stored"
+)]
+pub(crate) fn pack_codes(codes: &[i32], bits: u32, packed: &mut [u8]) {
+    if bits == 16 {
+        for (bytes, &code) in packed.as_chunks_mut().0.iter_mut().zip(codes) {
+            *bytes = (code as u16).to_le_bytes();
+        }
+        return;
+    }
+    let low: Vec<u8> = codes.iter().map(|&code| code as u8).collect();
+    pack(&low, bits, packed);
+}
+
+/// Unpacks the low bits of codes of 1 to 8 bits.
+pub(crate) fn unpack(packed: &[u8], bits: u32, codes: &mut [u8]) {
     assert_eq!(
         packed.len(),
         bytes_for(codes.len(), bits),
@@ -86,8 +104,25 @@ pub(crate) fn unpack(packed: &[u8], bits: u32, codes: &mut [i8]) {
     );
 }
 
+/// Unpacks codes of any width, two's complement if they are signed.
+pub(crate) fn unpack_codes(packed: &[u8], bits: u32, signed: bool, codes: &mut [i32]) {
+    let half = if signed { 1 << (bits - 1) } else { 0 };
+    let code = |raw: i32| (raw ^ half) - half;
+    if bits == 16 {
+        for (code_of, bytes) in codes.iter_mut().zip(packed.as_chunks().0) {
+            *code_of = code(i32::from(u16::from_le_bytes(*bytes)));
+        }
+        return;
+    }
+    let mut raw = vec![0; codes.len()];
+    unpack(packed, bits, &mut raw);
+    for (code_of, raw) in codes.iter_mut().zip(raw) {
+        *code_of = code(i32::from(raw));
+    }
+}
+
 #[inline(always)]
-fn unpack_at<const BITS: usize>(packed: &[u8], codes: &mut [i8]) {
+fn unpack_at<const BITS: usize>(packed: &[u8], codes: &mut [u8]) {
     let (blocks, rest) = codes.as_chunks_mut::<BLOCK>();
     let (bytes, last) = packed.split_at(blocks.len() * BITS);
     for (block, bytes) in blocks.iter_mut().zip(bytes.as_chunks::<BITS>().0) {
@@ -95,22 +130,21 @@ fn unpack_at<const BITS: usize>(packed: &[u8], codes: &mut [i8]) {
     }
     let mut bytes = [0; BITS];
     bytes[..last.len()].copy_from_slice(last);
-    let block: [i8; BLOCK] = unpack_block(&bytes);
+    let block: [u8; BLOCK] = unpack_block(&bytes);
     rest.copy_from_slice(&block[..rest.len()]);
 }
 
 #[inline(always)]
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "the low byte is the code; shifting it up and back down extends its sign"
+    reason = "the low bits of a byte are the code"
 )]
-fn unpack_block<const BITS: usize>(bytes: &[u8; BITS]) -> [i8; BLOCK] {
+fn unpack_block<const BITS: usize>(bytes: &[u8; BITS]) -> [u8; BLOCK] {
     let mut stream = [0; 8];
     stream[..BITS].copy_from_slice(bytes);
     let stream = u64::from_le_bytes(stream);
-    let spare = 8 - BITS;
-    std::array::from_fn(|index| ((stream >> (index * BITS)) as u8 as i8) << spare >> spare)
+    let mask = u8::MAX >> (8 - BITS);
+    std::array::from_fn(|index| (stream >> (index * BITS)) as u8 & mask)
 }
 
 /// Whether the bits behind the last code are all zero, so that equal tensors have equal bytes.
@@ -124,7 +158,7 @@ pub(crate) fn padding_is_zero(packed: &[u8], count: usize, bits: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes_for, pack, padding_is_zero, unpack};
+    use super::{bytes_for, pack, padding_is_zero, unpack, unpack_codes};
     use crate::kernels::dispatch::forced;
 
     /// The obvious twin: one bit after the other.
@@ -142,7 +176,7 @@ mod tests {
     #[test]
     fn packing_agrees_with_the_slow_twin_and_unpacking_undoes_it() {
         forced::at_every_level(|level| {
-            for bits in 2..=8_u32 {
+            for bits in 1..=8_u32 {
                 for len in (0..40).chain([1000, 1001, 1007]) {
                     let span = 1_i64 << bits;
                     let codes: Vec<i8> = (0..len)
@@ -155,8 +189,20 @@ mod tests {
                     assert_eq!(packed, slow(&codes, bits as usize), "{at}");
                     assert!(padding_is_zero(&packed, codes.len(), bits), "{at}");
                     let mut back = vec![0; codes.len()];
-                    unpack(&packed, bits, &mut back);
-                    assert_eq!(back, codes, "{at}");
+                    unpack_codes(&packed, bits, true, &mut back);
+                    assert!(
+                        back.iter().zip(&codes).all(|(&a, &b)| a == i32::from(b)),
+                        "{at}"
+                    );
+                    unpack_codes(&packed, bits, false, &mut back);
+                    let low = |code: i8| i32::from(code) & ((1 << bits) - 1);
+                    assert!(back.iter().zip(&codes).all(|(&a, &b)| a == low(b)), "{at}");
+                    let mut low_bits = vec![0; codes.len()];
+                    unpack(&packed, bits, &mut low_bits);
+                    assert!(
+                        back.iter().zip(&low_bits).all(|(&a, &b)| a == i32::from(b)),
+                        "{at}"
+                    );
                 }
             }
         });

@@ -116,6 +116,39 @@ pub(crate) fn for_chunks_of_each<T: Send, const N: usize>(
         .for_each(|(index, parts)| task(index, parts));
 }
 
+/// Hands out three slices in chunks of their own lengths, those of one number together; a slice that is shorter gives
+/// empty ones at the end. Results come in order.
+pub(crate) fn map_chunks_of_three<A: Send, B: Send, C: Send, R: Send>(
+    (a, chunk_a): (&mut [A], usize),
+    (b, chunk_b): (&mut [B], usize),
+    (c, chunk_c): (&mut [C], usize),
+    task: impl Fn(usize, &mut [A], &mut [B], &mut [C]) -> R + Sync,
+) -> Vec<R> {
+    if a.len() <= chunk_a {
+        return if a.is_empty() {
+            Vec::new()
+        } else {
+            vec![task(0, a, b, c)]
+        };
+    }
+    let (mut b, mut c) = (b.chunks_mut(chunk_b), c.chunks_mut(chunk_c));
+    let parts: Vec<_> = a
+        .chunks_mut(chunk_a)
+        .map(|a| {
+            (
+                a,
+                b.next().unwrap_or_default(),
+                c.next().unwrap_or_default(),
+            )
+        })
+        .collect();
+    parts
+        .into_par_iter()
+        .enumerate()
+        .map(|(index, (a, b, c))| task(index, a, b, c))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{fold_ranges, for_chunks_mut, for_chunks_of_each, map_chunks_mut, map_ranges};

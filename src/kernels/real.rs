@@ -6,10 +6,15 @@
 use super::arithmetic::Arithmetic;
 use super::bits::WORD;
 use super::compare::Compare;
+use super::decode::{self, Stored};
 use super::divergence::{self, Fault, RowAgainst, Scratch, Store};
+use super::encode::{self, Coding, Steps, Trouble};
+use super::fit::Fit;
 use super::keys::{Buffered, Magnitudes, Supply};
+use super::ranges::Finite;
 use super::short_groups::{self, Pattern};
 use super::ties::{self, Tied};
+use super::tiling::Tiling;
 use super::{exp, log, select};
 use std::fmt::Debug;
 
@@ -54,6 +59,30 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     fn check_row(student: &[Self], against: RowAgainst<'_, Self>) -> Result<(), Fault>;
     #[doc(hidden)]
     fn select_magnitudes(weights: &[Self], drop: usize, limit: Self::Bits) -> Option<Vec<u64>>;
+
+    #[doc(hidden)]
+    fn encode(
+        values: &[Self],
+        tiling: &Tiling,
+        how: (Coding, Finite),
+        steps: Steps<'_>,
+        packed: &mut [u8],
+    ) -> Result<(), usize>;
+    #[doc(hidden)]
+    fn fit_and_encode(
+        values: &[Self],
+        tiling: &Tiling,
+        how: (Fit, Finite, Coding),
+        to: (&mut [f32], &mut [i32], &mut [u8]),
+    ) -> Result<(), Trouble>;
+    #[doc(hidden)]
+    fn decode(
+        packed: &[u8],
+        tiling: &Tiling,
+        stored: Stored,
+        steps: Steps<'_>,
+        values: &mut [Self],
+    );
 
     #[doc(hidden)]
     fn magnitude_of(value: Self) -> Self::Bits;
@@ -293,6 +322,36 @@ macro_rules! real {
 
             fn select_magnitudes(weights: &[Self], drop: usize, limit: $bits) -> Option<Vec<u64>> {
                 select::select(&Magnitudes(weights), drop, limit)
+            }
+
+            fn encode(
+                values: &[Self],
+                tiling: &Tiling,
+                how: (Coding, Finite),
+                steps: Steps<'_>,
+                packed: &mut [u8],
+            ) -> Result<(), usize> {
+                encode::encode(values, tiling, how, steps, packed)
+            }
+
+            fn fit_and_encode(
+                values: &[Self],
+                tiling: &Tiling,
+                (fit, finite, coding): (Fit, Finite, Coding),
+                (scales, zero_points, packed): (&mut [f32], &mut [i32], &mut [u8]),
+            ) -> Result<(), Trouble> {
+                let to = (scales, zero_points);
+                encode::fit_and_encode(values, tiling, (fit, finite), coding, to, packed)
+            }
+
+            fn decode(
+                packed: &[u8],
+                tiling: &Tiling,
+                stored: Stored,
+                steps: Steps<'_>,
+                values: &mut [Self],
+            ) {
+                decode::decode(packed, tiling, stored, steps, values);
             }
 
             const INFINITE: $bits = <$float>::INFINITY.to_bits();

@@ -8,80 +8,48 @@
 //! where memory is the limit; multiplying by the rounded inverse, as PyTorch does, moves some ties:
 //! see [`Profile`].
 
-use super::{Granularity, Parameters, QuantizedTensor, Quantizer, QuantizerExt, Scheme};
+use super::profile::Shape;
+use super::{
+    Granularity, Parameters, Profile, QuantizedTensor, Quantizer, QuantizerExt, Rounding, Scheme,
+};
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::kernels::extremes::largest_magnitudes;
-use crate::kernels::real::Real;
-use crate::kernels::round::{self, Coding, Scaling};
+use crate::kernels::encode::{Steps, Trouble};
+use crate::kernels::ranges::Finite;
+use crate::kernels::real::{Real, Sealed};
 use crate::kernels::{array, pack};
 use crate::shape;
 use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
 
-/// Whose arithmetic to follow, to the bit.
-///
-/// | | [`Rarefy`](Self::Rarefy) | [`Torch`](Self::Torch) |
-/// |---|---|---|
-/// | codes of b bits | −(2ᵇ⁻¹−1) ..= 2ᵇ⁻¹−1 | −2ᵇ⁻¹ ..= 2ᵇ⁻¹−1 |
-/// | scale s | max\|w\| / (2ᵇ⁻¹−1) | max\|w\| / ((2ᵇ−1)/2), for int8 a divisor of 127.5 |
-/// | least scale | smallest normal f32, 1.1754944e-38 | f32 epsilon, 1.1920929e-7 |
-/// | code | round_half_even(w / s) | round_half_even(w · (1/s)), held within the codes |
-/// | largest \|w\| | its code is ±(2ᵇ⁻¹−1), it comes back to the last bit or two of an f32 | it moves by half a step, −f32::MAX to −∞ |
-///
-/// `Torch` is what PyTorch's `MinMaxObserver` and `PerChannelMinMaxObserver` with a symmetric scheme
-/// followed by `quantize_per_tensor` and `quantize_per_channel` give for f32. For f64 weights, which
-/// PyTorch does not quantize, the same formulas are taken in f64.
+/// What becomes of weights that are not finite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
-pub enum Profile {
-    /// Ours: opposite numbers have opposite codes, the largest weight is kept, one rounding.
+pub enum NonFinite {
+    /// The first is an error.
     #[default]
-    Rarefy,
-    /// PyTorch's.
-    Torch,
+    Error,
+    /// They do not count for the range. Infinity gets the outermost code, NaN the code of 0.
+    Clamp,
 }
 
-impl Profile {
-    fn scheme(self, bits: u32) -> Result<Scheme> {
-        match self {
-            Self::Rarefy => Scheme::symmetric(bits),
-            Self::Torch => Scheme::symmetric_full_range(bits),
-        }
-    }
-
-    /// What the largest magnitude is divided by.
-    fn divisor(self, scheme: Scheme) -> f64 {
-        let codes = scheme.codes();
-        f64::from(codes.end() - codes.start()) / 2.0
-    }
-
-    fn least_scale(self) -> f32 {
-        match self {
-            Self::Rarefy => f32::MIN_POSITIVE,
-            Self::Torch => f32::EPSILON,
-        }
-    }
-
-    fn scaling(self) -> Scaling {
-        match self {
-            Self::Rarefy => Scaling::Divide,
-            Self::Torch => Scaling::MultiplyByInverse,
-        }
-    }
-}
-
-/// Quantizes to the nearest of evenly spaced numbers, symmetric around 0.
+/// Quantizes to the nearest of evenly spaced numbers.
 ///
 /// | setting | meaning | default | range |
 /// |---|---|---|---|
-/// | `bits` | bits of a code | none | 2 to 8 |
+/// | `bits` | bits of a code | none | 2 to 8, and 16; [`unsigned`](Self::unsigned) also 1 |
+/// | [`affine`](Self::affine) | a zero point moves the range of codes to that of the weights | symmetric around 0 | |
+/// | [`full_range`](Self::full_range) | symmetric, and all codes are used | as the profile has it | |
+/// | [`unsigned`](Self::unsigned) | codes from 0 | signed | |
 /// | [`granularity`](Self::granularity) | who shares a scale | per tensor | any [`Granularity`] |
 /// | [`profile`](Self::profile) | whose arithmetic | ours | any [`Profile`] |
+/// | [`rounding`](Self::rounding) | which neighbour | half to even | any [`Rounding`] |
+/// | [`non_finite`](Self::non_finite) | what becomes of NaN and infinity | an error | any [`NonFinite`] |
 ///
-/// Guarantees, with the default profile: 0 ↦ code 0 ↦ 0; no weight moves by more than half a step (and
-/// the last bits of a float); opposite weights have opposite codes; quantizing what came back gives
-/// the same codes. All weights zero: codes 0 and the least scale. No weights: no codes, scale 1.
+/// Guarantees, with the default profile and rounding: some code means exactly 0, and 0 becomes it; no weight moves by
+/// more than half a step (a whole one where a zero point is, for its own rounding) and the last bits of a float;
+/// symmetric, opposite weights have opposite codes; quantizing what came back gives the same codes. All weights zero:
+/// the code of 0 and the least scale. No weights: no codes, scale 1.
 ///
 /// # Examples
 ///
@@ -94,14 +62,18 @@ impl Profile {
 /// let q = Linear::new(8).per_channel(Axis(0)).quantize(&weights)?;
 /// assert_eq!(q.codes(), array![[127, -64], [127, 64]].into_dyn());
 /// assert_eq!(q.scales(), [1.0 / 127.0, 100.0 / 127.0]);
+///
+/// let q = Linear::new(4).affine().per_group(Axis(1), 128).quantize(&array![[0.0_f32, 1.0, 3.0]])?;
+/// assert_eq!(q.codes(), array![[-8, -3, 7]].into_dyn());
+/// assert_eq!((q.scales(), q.zero_points()), (&[0.2][..], &[-8][..]));
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 ///
 /// # Errors
 ///
-/// * [`Error::BitsOutOfRange`]: not 2 to 8 bits.
+/// * [`Error::BitsOutOfRange`]: no such width.
 /// * [`Error::NotANumber`], [`Error::Infinite`]: the first weight that is not finite.
-/// * [`Error::AxisOutOfRange`]: no such axis.
+/// * [`Error::AxisOutOfRange`] and the others of [`Granularity::scales`].
 /// * [`Error::ScaleOverflow`]: weights in f64 that are too large for a scale in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -109,6 +81,10 @@ pub struct Linear {
     bits: u32,
     granularity: Granularity,
     profile: Profile,
+    shape: Shape,
+    signed: bool,
+    rounding: Rounding,
+    non_finite: NonFinite,
 }
 
 impl Linear {
@@ -118,7 +94,32 @@ impl Linear {
             bits,
             granularity: Granularity::PerTensor,
             profile: Profile::Rarefy,
+            shape: Shape::Symmetric,
+            signed: true,
+            rounding: Rounding::HalfEven,
+            non_finite: NonFinite::Error,
         }
+    }
+
+    /// The same with a zero point for each scale.
+    #[must_use]
+    pub const fn affine(mut self) -> Self {
+        self.shape = Shape::Affine;
+        self
+    }
+
+    /// The same, symmetric, with all codes of its width.
+    #[must_use]
+    pub const fn full_range(mut self) -> Self {
+        self.shape = Shape::FullRange;
+        self
+    }
+
+    /// The same with codes from 0; symmetric, their middle is the zero point.
+    #[must_use]
+    pub const fn unsigned(mut self) -> Self {
+        self.signed = false;
+        self
     }
 
     /// The same with another granularity.
@@ -134,6 +135,18 @@ impl Linear {
         self.granularity(Granularity::PerChannel(axis))
     }
 
+    /// The same with one scale for each `size` neighbours along `axis`.
+    #[must_use]
+    pub const fn per_group(self, axis: Axis, size: usize) -> Self {
+        self.granularity(Granularity::PerGroup { axis, size })
+    }
+
+    /// The same with one scale for each lane along the last axis.
+    #[must_use]
+    pub const fn per_token(self) -> Self {
+        self.granularity(Granularity::PerToken)
+    }
+
     /// The same with somebody else's arithmetic.
     #[must_use]
     pub const fn profile(mut self, profile: Profile) -> Self {
@@ -141,72 +154,209 @@ impl Linear {
         self
     }
 
-    /// The scale for weights that reach this magnitude; infinite if it does not fit an f32.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "scales are stored in f32, and codes have at most 8 bits"
-    )]
-    fn scale<F: Float>(&self, largest: F, scheme: Scheme) -> f32 {
-        // For f32 this is one f32 division: the quotient in f64 has more than twice the digits, so
-        // rounding it to f32 gives the same (Figueroa 1995).
-        let scale = (largest.widen() / self.profile.divisor(scheme)) as f32;
-        let returns = *scheme.codes().end() as f32 * scale;
-        let fits = largest.widen() <= f64::from(f32::MAX);
-        if self.profile == Profile::Rarefy && fits && returns.is_infinite() {
-            // The quotient was rounded up, and with it the largest code would come back as more than
-            // the largest f32. Only for weights within two units of that.
-            return scale.next_down();
-        }
-        scale.max(self.profile.least_scale())
+    /// The same with another rounding.
+    #[must_use]
+    pub const fn rounding(mut self, rounding: Rounding) -> Self {
+        self.rounding = rounding;
+        self
     }
+
+    /// The same with another answer to NaN and infinity.
+    #[must_use]
+    pub const fn non_finite(mut self, non_finite: NonFinite) -> Self {
+        self.non_finite = non_finite;
+        self
+    }
+
+    /// What the codes mean.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BitsOutOfRange`]: no such width.
+    pub fn scheme(&self) -> Result<Scheme> {
+        self.profile.scheme(self.bits, self.shape, self.signed)
+    }
+
+    fn finite(&self) -> Finite {
+        match self.non_finite {
+            NonFinite::Error => Finite::Required,
+            NonFinite::Clamp => Finite::Skipped,
+        }
+    }
+
+    /// The parameters for ranges that are known already, one for each scale: those of an observer, for activations.
+    ///
+    /// Each range is widened to hold 0. The arithmetic is that of f32 weights.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use rarefy::quantize::Linear;
+    ///
+    /// let linear = Linear::new(8).affine().unsigned();
+    /// let parameters = linear.parameters(&[(-1.0, 1.55)])?;
+    /// assert_eq!((parameters.scales(), parameters.zero_points()), (&[0.01][..], &[100][..]));
+    /// let q = linear.quantize_with(&array![-1.0_f32, 0.0, 9.0], &parameters)?;
+    /// assert_eq!(q.codes(), array![0, 100, 255].into_dyn());
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// * [`Error::BitsOutOfRange`]: no such width.
+    /// * [`Error::NumberOutOfRange`]: an end that is not finite, or a range that ends before it starts.
+    /// * [`Error::ScaleOverflow`]: a range too wide for a scale in f32.
+    pub fn parameters(&self, ranges: &[(f64, f64)]) -> Result<Parameters> {
+        let scheme = self.scheme()?;
+        let fit = self.profile.fit(scheme, self.shape, true);
+        let mut scales = Vec::with_capacity(ranges.len());
+        let mut zero_points = Vec::new();
+        for (channel, &(low, high)) in ranges.iter().enumerate() {
+            for (what, value, right) in [
+                ("least number of a range", low, low.is_finite()),
+                ("largest number of a range", high, high.is_finite()),
+            ] {
+                if !right {
+                    let must = "finite";
+                    return Err(Error::NumberOutOfRange { what, must, value });
+                }
+            }
+            if low > high {
+                return Err(Error::NumberOutOfRange {
+                    what: "width of a range",
+                    must: "at least 0",
+                    value: high - low,
+                });
+            }
+            let (scale, zero_point) = fit.parameters(low, high);
+            if scale.is_infinite() {
+                let largest = high.abs().max(low.abs());
+                return Err(Error::ScaleOverflow { channel, largest });
+            }
+            scales.push(scale);
+            if scheme.has_zero_points() {
+                zero_points.push(zero_point);
+            }
+        }
+        Ok(Parameters::new(scheme, self.granularity, scales).with_zero_points(zero_points))
+    }
+
+    /// The weights as codes with these parameters; of this quantizer count only profile, rounding and what becomes of
+    /// NaN and infinity. What lies outside gets the outermost code.
+    ///
+    /// # Errors
+    ///
+    /// * [`Error::NotANumber`], [`Error::Infinite`]: the first weight that is not finite.
+    /// * Those of [`QuantizedTensor::from_codes`] for parameters that do not fit.
+    pub fn quantize_with<F: Float, D: Dimension>(
+        &self,
+        weights: &ArrayRef<F, D>,
+        parameters: &Parameters,
+    ) -> Result<QuantizedTensor> {
+        parameters.check(weights.shape())?;
+        let scheme = parameters.scheme();
+        let tiling = parameters.granularity().tiling(weights.shape())?;
+        let mut packed = vec![0; pack::bytes_for(weights.len(), scheme.bits())];
+        let coding = self.profile.coding(scheme, self.rounding);
+        let steps = Steps {
+            scales: parameters.scales(),
+            zero_points: parameters.zero_points(),
+        };
+        let flat = array::elements(weights);
+        <F as Sealed>::encode(&flat, &tiling, (coding, self.finite()), steps, &mut packed)
+            .map_err(|place| not_finite(&flat, place, weights.shape()))?;
+        Ok(QuantizedTensor::from_checked(
+            weights.shape(),
+            packed,
+            parameters.clone(),
+        ))
+    }
+
+    /// The weights as codes, in the memory of another tensor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use rarefy::quantize::{self, Linear};
+    ///
+    /// let mut q = quantize::linear(&array![1.0_f32, 2.0], 8)?; // made once, for all steps
+    /// Linear::new(8).quantize_into(&array![-4.0_f32, 4.0], &mut q)?;
+    /// assert_eq!(q.codes(), array![-127, 127].into_dyn());
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Linear`]; the tensor then has no weights.
+    pub fn quantize_into<F: Float, D: Dimension>(
+        &self,
+        weights: &ArrayRef<F, D>,
+        tensor: &mut QuantizedTensor,
+    ) -> Result<()> {
+        let scheme = self.scheme()?;
+        let tiling = self.granularity.tiling(weights.shape())?;
+        let (mut packed, mut scales, mut zero_points) = tensor.take_buffers();
+        // An array without elements may have more channels than there is memory.
+        if scales
+            .try_reserve_exact(tiling.count().saturating_sub(scales.len()))
+            .is_err()
+        {
+            let shape = weights.shape().to_vec();
+            return Err(Error::ShapeOverflow { shape });
+        }
+        scales.resize(tiling.count(), 1.0);
+        packed.resize(pack::bytes_for(weights.len(), scheme.bits()), 0);
+        let zeros = if scheme.has_zero_points() {
+            tiling.count()
+        } else {
+            0
+        };
+        zero_points.resize(zeros, 0);
+        if weights.is_empty() {
+            scales.fill(1.0);
+            zero_points.fill(0);
+        } else {
+            let flat = array::elements(weights);
+            let single = size_of::<F>() == size_of::<f32>();
+            let fit = self.profile.fit(scheme, self.shape, single);
+            let coding = self.profile.coding(scheme, self.rounding);
+            let how = (fit, self.finite(), coding);
+            let to = (&mut scales[..], &mut zero_points[..], &mut packed[..]);
+            <F as Sealed>::fit_and_encode(&flat, &tiling, how, to).map_err(
+                |trouble| match trouble {
+                    Trouble::NotFinite(place) => not_finite(&flat, place, weights.shape()),
+                    Trouble::Overflow(channel) => {
+                        let mut largest = 0.0_f64;
+                        tiling.stretches(0..flat.len(), |stretch, tiles| {
+                            if tiles.contains(&channel) {
+                                let part = flat[stretch].iter().map(|x| x.widen().abs());
+                                largest = part.fold(largest, f64::max);
+                            }
+                        });
+                        Error::ScaleOverflow { channel, largest }
+                    }
+                },
+            )?;
+        }
+        let parameters =
+            Parameters::new(scheme, self.granularity, scales).with_zero_points(zero_points);
+        *tensor = QuantizedTensor::from_checked(weights.shape(), packed, parameters);
+        Ok(())
+    }
+}
+
+/// The error for the weight at `place`.
+fn not_finite<F: Float>(flat: &[F], place: usize, shape: &[usize]) -> Error {
+    Error::not_finite("weight", shape::index_of(place, shape), flat[place].widen())
 }
 
 impl<F: Float> Quantizer<F> for Linear {
     fn quantize_dyn(&self, weights: &ArrayRefD<F>) -> Result<QuantizedTensor> {
-        let scheme = self.profile.scheme(self.bits)?;
-        let channels = self.granularity.channels(weights.shape())?;
-        let flat = array::elements(weights);
-        let mut scales = Vec::new();
-        // An array without elements may have more channels than there is memory.
-        if scales.try_reserve_exact(channels.count).is_err() {
-            let shape = weights.shape().to_vec();
-            return Err(Error::ShapeOverflow { shape });
-        }
-        scales.resize(channels.count, 1.0);
-        if !weights.is_empty() {
-            let largest = largest_magnitudes(&flat, channels).map_err(|place| {
-                let index = shape::index_of(place, weights.shape());
-                Error::not_finite("weight", index, flat[place].widen())
-            })?;
-            for (channel, (scale, &largest)) in scales.iter_mut().zip(&largest).enumerate() {
-                let largest = F::from_magnitude(largest);
-                *scale = self.scale(largest, scheme);
-                if scale.is_infinite() {
-                    return Err(Error::ScaleOverflow {
-                        channel,
-                        largest: largest.widen(),
-                    });
-                }
-            }
-        }
-        let mut packed = vec![0; pack::bytes_for(weights.len(), self.bits)];
-        let codes = scheme.codes();
-        let coding = Coding {
-            scales: &scales,
-            channels,
-            bits: self.bits,
-            lowest: *codes.start(),
-            highest: *codes.end(),
-            scaling: self.profile.scaling(),
-        };
-        round::encode(&flat, coding, &mut packed);
-        let parameters = Parameters::new(scheme, self.granularity, scales);
-        Ok(QuantizedTensor::from_checked(
-            weights.shape(),
-            packed,
-            parameters,
-        ))
+        let mut tensor = QuantizedTensor::none(self.scheme()?);
+        self.quantize_into(weights, &mut tensor)?;
+        Ok(tensor)
     }
 }
 
@@ -216,7 +366,7 @@ impl<F: Float> Quantizer<F> for Linear {
 /// s = max|w| / (2ᵇ⁻¹ − 1)        code = round_half_even(w / s)
 /// ```
 ///
-/// [`Linear`] has the settings: a scale per channel, PyTorch's arithmetic.
+/// [`Linear`] has the settings: a scale per channel or group, zero points, others' arithmetic.
 ///
 /// # Examples
 ///

@@ -12,13 +12,15 @@
 mod granularity;
 mod linear;
 mod parameters;
+mod profile;
 mod quantizer;
 mod scheme;
 mod tensor;
 
-pub use granularity::Granularity;
-pub use linear::{Linear, Profile, linear};
+pub use granularity::{BlockShape, Granularity};
+pub use linear::{Linear, NonFinite, linear};
 pub use parameters::Parameters;
+pub use profile::{Profile, Rounding};
 pub use quantizer::{Quantizer, QuantizerExt};
 pub use scheme::Scheme;
 pub use tensor::QuantizedTensor;

@@ -40,6 +40,18 @@ impl Parameters {
         self
     }
 
+    /// Those of a tensor without weights, and the buffers of these.
+    pub(super) fn take(&mut self) -> (Vec<f32>, Vec<i32>) {
+        self.granularity = Granularity::PerTensor;
+        let scales = std::mem::replace(&mut self.scales, vec![1.0]);
+        let none = if self.scheme.has_zero_points() {
+            vec![*self.scheme.codes().start()]
+        } else {
+            Vec::new()
+        };
+        (scales, std::mem::replace(&mut self.zero_points, none))
+    }
+
     /// What a code means.
     pub fn scheme(&self) -> Scheme {
         self.scheme

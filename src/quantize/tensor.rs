@@ -3,7 +3,9 @@
 use super::{Granularity, Parameters, Scheme};
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::kernels::round::{self, Decoding};
+use crate::kernels::decode::Stored;
+use crate::kernels::encode::Steps;
+use crate::kernels::real::Sealed;
 use crate::kernels::{array, pack};
 use crate::shape;
 use ndarray::{ArrayD, ArrayRef, Dimension, IxDyn};
@@ -90,14 +92,8 @@ impl QuantizedTensor {
         let scheme = parameters.scheme();
         let codes_flat = array::elements(codes);
         check_codes(&codes_flat, codes.shape(), scheme)?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "checked to fit, and the low bits are what is stored"
-        )]
-        let low_bytes: Vec<u8> = codes_flat.iter().map(|&code| code as u8).collect();
         let mut packed = vec![0; pack::bytes_for(codes.len(), scheme.bits())];
-        pack::pack(&low_bytes, scheme.bits(), &mut packed);
+        pack::pack_codes(&codes_flat, scheme.bits(), &mut packed);
         Ok(Self {
             shape: codes.shape().to_vec(),
             len: codes.len(),
@@ -136,7 +132,8 @@ impl QuantizedTensor {
             parameters,
         };
         // Only a range that leaves out a code of its width can be violated by packed codes.
-        if *tensor.scheme().codes().start() != -(1 << (bits - 1)) {
+        let scheme = tensor.scheme();
+        if scheme.is_signed() && *scheme.codes().start() != -(1 << (bits - 1)) {
             check_codes(&tensor.flat_codes(), &tensor.shape, tensor.scheme())?;
         }
         Ok(tensor)
@@ -152,6 +149,18 @@ impl QuantizedTensor {
             shape: shape.to_vec(),
             len: shape.iter().product(),
             packed,
+            parameters,
+        }
+    }
+
+    /// A tensor without weights.
+    pub(super) fn none(scheme: Scheme) -> Self {
+        let mut parameters = Parameters::new(scheme, Granularity::PerTensor, Vec::new());
+        parameters.take();
+        Self {
+            shape: vec![0],
+            len: 0,
+            packed: Vec::new(),
             parameters,
         }
     }
@@ -210,8 +219,9 @@ impl QuantizedTensor {
 
     fn flat_codes(&self) -> Vec<i32> {
         let mut codes = vec![0; self.len];
-        pack::unpack(&self.packed, self.scheme().bits(), &mut codes);
-        codes.into_iter().map(i32::from).collect()
+        let scheme = self.scheme();
+        pack::unpack_codes(&self.packed, scheme.bits(), scheme.is_signed(), &mut codes);
+        codes
     }
 
     /// Bytes of everything that must be stored: packed codes, scales and zero points.
@@ -256,19 +266,30 @@ impl QuantizedTensor {
     }
 
     fn decode<F: Float, D: Dimension>(&self, values: &mut ArrayRef<F, D>) {
-        // The parameters fit the shape, so there are channels.
-        let Ok(channels) = self.granularity().channels(&self.shape) else {
+        // The parameters fit the shape, so there are tiles.
+        let Ok(tiling) = self.granularity().tiling(&self.shape) else {
             return;
         };
-        let decoding = Decoding {
+        let steps = Steps {
             scales: self.scales(),
             zero_points: self.zero_points(),
-            channels,
+        };
+        let stored = Stored {
             bits: self.scheme().bits(),
+            signed: self.scheme().is_signed(),
         };
         array::update(values, |values| {
-            round::decode(&self.packed, decoding, values);
+            <F as Sealed>::decode(&self.packed, &tiling, stored, steps, values);
         });
+    }
+
+    /// The buffers of a tensor that is written anew. What is left has no weights.
+    pub(super) fn take_buffers(&mut self) -> (Vec<u8>, Vec<f32>, Vec<i32>) {
+        self.shape = vec![0];
+        self.len = 0;
+        let packed = std::mem::take(&mut self.packed);
+        let (scales, zero_points) = self.parameters.take();
+        (packed, scales, zero_points)
     }
 }
 
@@ -310,7 +331,7 @@ mod tests {
 
     #[test]
     fn parts_come_back_as_they_went_in() {
-        for bits in 2..=8 {
+        for bits in (2..=8).chain([16]) {
             let scheme = Scheme::affine(bits).unwrap();
             let codes = Array2::from_shape_fn((5, 7), |(i, j)| {
                 let span = 1 << bits;

@@ -3,37 +3,90 @@
 use crate::inputs::{ALL_VALUES, SHAPES, Values, array, each_layout, same_in_every_pool};
 use ndarray::{ArrayD, ArrayRefD, Axis};
 use rarefy::prelude::*;
-use rarefy::quantize::{Granularity, Linear, Parameters, Profile, QuantizedTensor};
+use rarefy::quantize::{
+    BlockShape, Granularity, Linear, NonFinite, Parameters, Profile, QuantizedTensor, Rounding,
+};
 use rarefy::{Error, Float};
 
-/// Each quantizer of each width, granularity and profile that fits arrays of this rank.
-fn all<F: Float>(rank: usize) -> Vec<(String, Box<dyn Quantizer<F>>)> {
-    let mut all: Vec<(String, Box<dyn Quantizer<F>>)> = Vec::new();
-    let axes = (0..rank).map(|axis| Granularity::PerChannel(Axis(axis)));
-    let granularities: Vec<Granularity> = axes.chain([Granularity::PerTensor]).collect();
-    for bits in 2..=8 {
-        for &granularity in &granularities {
-            for profile in [Profile::Rarefy, Profile::Torch] {
-                let quantizer = Linear::new(bits).granularity(granularity).profile(profile);
-                all.push((format!("{quantizer:?}"), Box::new(quantizer)));
-            }
-        }
+/// Each granularity that fits arrays of this rank.
+fn granularities(rank: usize) -> Vec<Granularity> {
+    let block = BlockShape::new(&vec![2; rank]).unwrap();
+    let mut all = vec![
+        Granularity::PerTensor,
+        Granularity::PerToken,
+        Granularity::PerBlock(block),
+    ];
+    for axis in (0..rank).map(Axis) {
+        all.push(Granularity::PerChannel(axis));
+        all.push(Granularity::PerGroup { axis, size: 3 });
     }
     all
 }
 
-/// Each weight together with the scale that it belongs to.
-fn scales_of(q: &QuantizedTensor) -> ArrayD<f32> {
-    let mut scales = ArrayD::zeros(q.shape());
-    match q.granularity() {
-        Granularity::PerChannel(axis) => {
-            for (mut lane, &scale) in scales.axis_iter_mut(axis).zip(q.scales()) {
-                lane.fill(scale);
+const PROFILES: [Profile; 5] = [
+    Profile::Rarefy,
+    Profile::Torch,
+    Profile::Torchao,
+    Profile::Onnx,
+    Profile::CompressedTensors,
+];
+
+/// Quantizers of each width, of each granularity that fits arrays of this rank, of each shape of range and of each
+/// profile: each of them with some of the others.
+fn all<F: Float>(rank: usize) -> Vec<(String, Box<dyn Quantizer<F>>)> {
+    let mut all: Vec<(String, Box<dyn Quantizer<F>>)> = Vec::new();
+    let mut push = |linear: Linear| all.push((format!("{linear:?}"), Box::new(linear)));
+    for granularity in granularities(rank) {
+        for bits in [2, 3, 4, 5, 6, 7, 8, 16] {
+            push(Linear::new(bits).granularity(granularity));
+        }
+        for (number, profile) in PROFILES.into_iter().enumerate() {
+            for bits in [4, 8] {
+                let linear = Linear::new(bits).granularity(granularity).profile(profile);
+                push(linear);
+                push(linear.affine());
+                match number % 2 {
+                    0 => push(linear.unsigned()),
+                    _ => push(linear.full_range()),
+                }
             }
         }
-        _ => scales.fill(q.scales()[0]),
+        for bits in [1, 3, 16] {
+            push(
+                Linear::new(bits)
+                    .granularity(granularity)
+                    .affine()
+                    .unsigned(),
+            );
+        }
+        push(Linear::new(5).granularity(granularity).full_range());
     }
-    scales
+    all
+}
+
+/// Each weight's number of its scale.
+fn numbers_of(q: &QuantizedTensor) -> ArrayD<usize> {
+    let shape = q.shape();
+    let mut tile: Vec<usize> = shape.iter().map(|&length| length.max(1)).collect();
+    match q.granularity() {
+        Granularity::PerChannel(axis) => tile[axis.index()] = 1,
+        Granularity::PerToken => {
+            if let Some((_, outer)) = tile.split_last_mut() {
+                outer.fill(1);
+            }
+        }
+        Granularity::PerGroup { axis, size } => {
+            tile.fill(1);
+            tile[axis.index()] = size;
+        }
+        Granularity::PerBlock(block) => tile.copy_from_slice(block.lengths()),
+        _ => {}
+    }
+    ArrayD::from_shape_fn(shape, |index| {
+        (0..shape.len()).fold(0, |number, axis| {
+            number * shape[axis].div_ceil(tile[axis]) + index[axis] / tile[axis]
+        })
+    })
 }
 
 fn obeys<F: Float>(quantizer: &dyn Quantizer<F>, weights: &ArrayRefD<F>, at: &str) {
@@ -53,22 +106,21 @@ fn obeys<F: Float>(quantizer: &dyn Quantizer<F>, weights: &ArrayRefD<F>, at: &st
     );
 
     let restored = q.dequantize::<F>();
-    let highest = f64::from(*q.scheme().codes().end());
-    for (((&x, &y), &scale), &code) in weights
-        .iter()
-        .zip(&restored)
-        .zip(&scales_of(&q))
-        .zip(&codes)
-    {
-        let (x, y, scale) = (x.to_f64().unwrap(), y.to_f64().unwrap(), f64::from(scale));
-        // Half a step and the last bits of the float types involved; PyTorch's divisor leaves the
-        // largest positive weight half a step outside, so it may be off by as much again.
-        let inside = x.abs() <= highest * scale;
+    let (lowest, highest) = (*q.scheme().codes().start(), *q.scheme().codes().end());
+    let values = weights.iter().zip(&restored).zip(&codes);
+    for (((&x, &y), &code), &number) in values.zip(&numbers_of(&q)) {
+        let scale = f64::from(q.scales()[number]);
+        let zero = q.zero_points().get(number).copied().unwrap_or(0);
+        let (x, y) = (x.to_f64().unwrap(), y.to_f64().unwrap());
+        // Half a step and the last bits of the float types involved. A zero point is rounded, and the peers' divisor
+        // leaves the largest positive weight half a step outside: off by as much again.
+        let (low, high) = (f64::from(lowest - zero), f64::from(highest - zero));
+        let inside = low * scale <= x && x <= high * scale;
         let bound =
             scale * if inside { 0.5 } else { 1.0 } + x.abs() * 4.0 * f64::from(f32::EPSILON);
         assert!((x - y).abs() <= bound, "{x} became {y}, {at}");
         if x == 0.0 {
-            assert!(code == 0 && y == 0.0, "zero is kept, {at}");
+            assert!(code == zero && y == 0.0, "zero is kept, {at}");
         }
     }
 
@@ -216,4 +268,93 @@ fn scales_of_f64_weights_may_be_given_back_in_f32() {
         .unwrap();
     let parameters: &Parameters = parameters.parameters();
     assert_eq!(parameters.bytes(), 4);
+}
+
+#[test]
+fn affine_codes_are_idempotent_too() {
+    for bits in [2, 4, 8, 16] {
+        for granularity in granularities(2) {
+            let quantizer = Linear::new(bits).affine().granularity(granularity);
+            for values in [Values::Distinct, Values::Ties, Values::Equal] {
+                let weights: ArrayD<f32> = array(&[13, 29], values);
+                let q = quantizer.quantize(&weights).unwrap();
+                let back = q.dequantize::<f32>();
+                let again = Linear::new(bits)
+                    .quantize_with(&back, q.parameters())
+                    .unwrap();
+                assert_eq!(again, q, "{bits} bits, {granularity:?}, {values:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn given_parameters_and_memory_give_the_same_codes() {
+    let weights: ArrayD<f32> = array(&[13, 29], Values::Distinct);
+    let mut into = Linear::new(3)
+        .quantize(&array::<f32>(&[2], Values::Ties))
+        .unwrap();
+    for linear in [
+        Linear::new(4).per_group(Axis(1), 8),
+        Linear::new(8).affine().profile(Profile::Torch),
+        Linear::new(16).unsigned().per_channel(Axis(0)),
+    ] {
+        let q = linear.quantize(&weights).unwrap();
+        assert_eq!(linear.quantize_with(&weights, q.parameters()).unwrap(), q);
+        linear.quantize_into(&weights, &mut into).unwrap();
+        assert_eq!(into, q);
+    }
+    let nan = weights.mapv(|_| f32::NAN);
+    let parameters = into.parameters().clone();
+    assert!(Linear::new(8).quantize_into(&nan, &mut into).is_err());
+    assert!(into.is_empty() && into.dequantize::<f32>().is_empty());
+    let error = Linear::new(8).quantize_with(&nan, &parameters).unwrap_err();
+    assert_eq!(error.to_string(), "weight [0, 0] is NaN");
+}
+
+#[test]
+fn what_is_not_finite_can_be_held_within_the_codes() {
+    let mut weights: ArrayD<f32> = array(&[40, 5], Values::Distinct);
+    let finite = weights.clone();
+    weights[[4, 2]] = f32::NAN;
+    weights[[0, 0]] = f32::NEG_INFINITY;
+    weights[[39, 4]] = f32::INFINITY;
+    for linear in [Linear::new(8), Linear::new(4).affine().per_channel(Axis(1))] {
+        let q = linear
+            .non_finite(NonFinite::Clamp)
+            .quantize(&weights)
+            .unwrap();
+        let zero = q.zero_points().get(2).copied().unwrap_or(0);
+        let codes = q.codes();
+        assert_eq!(codes[[4, 2]], zero);
+        assert_eq!(codes[[0, 0]], *q.scheme().codes().start());
+        assert_eq!(codes[[39, 4]], *q.scheme().codes().end());
+        assert!(q.scales().iter().all(|scale| scale.is_finite()));
+        assert_eq!(
+            linear.quantize(&finite).unwrap().scales().len(),
+            q.scales().len()
+        );
+    }
+}
+
+#[test]
+fn stochastic_rounding_has_no_bias_and_one_result_a_seed() {
+    let weights = ArrayD::from_elem(vec![200_000], 0.3_f32);
+    let parameters = Parameters::new(
+        rarefy::quantize::Scheme::symmetric(8).unwrap(),
+        Granularity::PerTensor,
+        vec![1.0],
+    );
+    let with = |seed| {
+        let linear = Linear::new(8).rounding(Rounding::Stochastic { seed });
+        same_in_every_pool(|| linear.quantize_with(&weights, &parameters).unwrap())
+    };
+    let mean = with(1).codes().iter().sum::<i32>() as f64 / weights.len() as f64;
+    // Four standard deviations of the mean of so many flips.
+    assert!(
+        (mean - 0.3).abs() < 4.0 * (0.21 / 200_000.0_f64).sqrt(),
+        "{mean}"
+    );
+    assert_eq!(with(1), with(1));
+    assert_ne!(with(1), with(2));
 }

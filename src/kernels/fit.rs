@@ -1,0 +1,178 @@
+//! From the least and the largest number of a tile to its scale and zero point.
+
+/// How a zero point is found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Zero {
+    /// It is this: the range is symmetric around 0.
+    Fixed(i32),
+    /// lowest − round_half_even(low ÷ s), then held within the codes.
+    Rounded,
+    /// lowest − low ÷ s, held within the codes, then rounded half to even.
+    Held,
+}
+
+/// How scales and zero points are found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fit {
+    /// The codes that there are.
+    pub(crate) lowest: i32,
+    pub(crate) highest: i32,
+    pub(crate) zero: Zero,
+    /// What the width of the range is divided by; where the zero point is fixed, the largest number.
+    pub(crate) divisor: f64,
+    /// Where the zero point is fixed, what the least number is divided by; the larger scale is taken.
+    pub(crate) divisor_below: f64,
+    /// The least scale, and what takes the place of a smaller one.
+    pub(crate) least: f32,
+    pub(crate) instead: f32,
+    /// Whether each step is rounded to f32, as by those who compute in it.
+    pub(crate) single: bool,
+    /// Whether the scale is lowered until what the outermost codes mean is finite.
+    pub(crate) finite: bool,
+}
+
+impl Fit {
+    /// The scale and the zero point of numbers from `low` to `high`. The range is widened to hold 0. The scale is
+    /// infinite if it does not fit an f32.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "scales are stored in f32, and where f32 is followed all is f32"
+    )]
+    pub(crate) fn parameters(&self, low: f64, high: f64) -> (f32, i32) {
+        let (low, high) = (low.min(0.0), high.max(0.0));
+        let quotient = match self.zero {
+            Zero::Fixed(_) => (high / self.divisor).max(-low / self.divisor_below),
+            _ if self.single => f64::from(high as f32 - low as f32) / self.divisor,
+            _ => (high - low) / self.divisor,
+        };
+        // Of two f32 this is one f32 division: the quotient in f64 has more than twice the digits, so rounding it
+        // again gives the same (Figueroa 1995).
+        let mut scale = quotient as f32;
+        // Not `max`, which would turn a NaN into something.
+        if scale < self.least {
+            scale = self.instead;
+        }
+        let zero = self.zero_point(low, scale);
+        let most = f64::from(f32::MAX);
+        if self.finite && low >= -most && high <= most {
+            // The quotient was rounded up, and with it the outermost code would come back as infinity. Only for
+            // numbers within some units of the largest there is.
+            while self.reaches_infinity(scale, zero) {
+                scale = scale.next_down();
+            }
+        }
+        (scale, zero)
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "codes have at most 16 bits, and their differences 17"
+    )]
+    fn reaches_infinity(&self, scale: f32, zero: i32) -> bool {
+        let ends = [self.lowest - zero, self.highest - zero];
+        scale.is_finite() && ends.iter().any(|&code| (code as f32 * scale).is_infinite())
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "held within the codes before, and where f32 is followed all is f32"
+    )]
+    fn zero_point(&self, low: f64, scale: f32) -> i32 {
+        let (lowest, highest) = (f64::from(self.lowest), f64::from(self.highest));
+        let steps = if self.single {
+            f64::from(low as f32 / scale)
+        } else {
+            low / f64::from(scale)
+        };
+        match self.zero {
+            Zero::Fixed(zero) => zero,
+            Zero::Rounded => (lowest - steps.round_ties_even()).clamp(lowest, highest) as i32,
+            Zero::Held if self.single => {
+                let zero = (lowest as f32 - steps as f32).clamp(lowest as f32, highest as f32);
+                zero.round_ties_even() as i32
+            }
+            Zero::Held => (lowest - steps).clamp(lowest, highest).round_ties_even() as i32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fit, Zero};
+
+    fn affine(single: bool) -> Fit {
+        Fit {
+            lowest: -128,
+            highest: 127,
+            zero: Zero::Rounded,
+            divisor: 255.0,
+            divisor_below: 255.0,
+            least: f32::MIN_POSITIVE,
+            instead: f32::MIN_POSITIVE,
+            single,
+            finite: true,
+        }
+    }
+
+    #[test]
+    fn a_range_holds_zero_and_a_code_means_it() {
+        for single in [false, true] {
+            let fit = affine(single);
+            assert_eq!(fit.parameters(-1.0, 1.55), (0.01, -28));
+            assert_eq!(fit.parameters(0.5, 2.55), (0.01, -128));
+            assert_eq!(fit.parameters(-2.55, -0.5), (0.01, 127));
+            assert_eq!(fit.parameters(0.0, 0.0), (f32::MIN_POSITIVE, -128));
+        }
+    }
+
+    #[test]
+    fn the_outermost_codes_come_back_finite() {
+        let most = f64::from(f32::MAX);
+        for (low, high) in [
+            (0.0, most),
+            (-most, 0.0),
+            (-most, most),
+            (-most / 3.0, most),
+        ] {
+            let fit = affine(false);
+            let (scale, zero) = fit.parameters(low, high);
+            for code in [-128, 127] {
+                let back = (code - zero) as f32 * scale;
+                assert!(back.is_finite(), "{low} to {high}: {back}");
+            }
+        }
+        assert_eq!(affine(false).parameters(0.0, 1e300).0, f32::INFINITY);
+    }
+
+    #[test]
+    fn a_scale_that_is_too_small_is_replaced() {
+        let fit = Fit {
+            instead: 1.0,
+            ..affine(false)
+        };
+        assert_eq!(fit.parameters(-1e-40, 1e-40), (1.0, -128));
+    }
+
+    #[test]
+    fn holding_before_rounding_differs_from_holding_after() {
+        let held = Fit {
+            zero: Zero::Held,
+            ..affine(true)
+        };
+        // lowest − low ÷ s = −128 + 2.5: to even here, and minus the even 2 there.
+        for (low, high) in [(-2.5, 252.5), (-3.5, 251.5)] {
+            let even = -128 + if low == -2.5 { 2 } else { 4 };
+            assert_eq!(held.parameters(low, high), (1.0, even));
+            assert_eq!(affine(true).parameters(low, high), (1.0, even));
+        }
+        // With an odd lowest code they part.
+        let narrow = |zero| Fit {
+            lowest: -127,
+            divisor: 254.0,
+            zero,
+            ..affine(true)
+        };
+        assert_eq!(narrow(Zero::Held).parameters(-2.5, 251.5), (1.0, -124));
+        assert_eq!(narrow(Zero::Rounded).parameters(-2.5, 251.5), (1.0, -125));
+    }
+}
