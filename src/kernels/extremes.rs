@@ -44,6 +44,24 @@ impl Channels {
     }
 }
 
+/// The largest magnitude; infinity or NaN if one number is, NaN before infinity.
+#[inline(always)]
+pub(super) fn largest_magnitude<F: Real>(row: &[F]) -> F {
+    const LANES: usize = 32;
+    // As integers, among which NaN is the largest.
+    let mut most = [F::Bits::default(); LANES];
+    let (groups, rest) = row.as_chunks::<LANES>();
+    for group in groups {
+        for (most, &z) in most.iter_mut().zip(group) {
+            *most = (*most).max(z.magnitude());
+        }
+    }
+    for (most, &z) in most.iter_mut().zip(rest) {
+        *most = (*most).max(z.magnitude());
+    }
+    F::from_magnitude(most.into_iter().max().unwrap_or_default())
+}
+
 /// The largest magnitude of each channel; zero for a channel without elements.
 ///
 /// Fails with the index of the first element that is NaN or infinite.

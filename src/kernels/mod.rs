@@ -32,6 +32,7 @@ pub(crate) mod finite;
 pub(crate) mod folds;
 pub(crate) mod gather;
 mod log;
+mod logistic;
 mod memory;
 pub(crate) mod mixture;
 pub(crate) mod n_of_m;

@@ -6,7 +6,7 @@
 use super::arithmetic::Arithmetic;
 use super::divergence::{self, Fault, RowAgainst, Scratch, Store};
 use super::short_groups::{self, Pattern};
-use super::{exp, log};
+use super::{exp, log, logistic};
 use std::fmt::Debug;
 
 /// An f32 or an f64, seen from the machine room, without a single method: what has a receiver here
@@ -69,6 +69,10 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     fn logarithm_of(value: Self) -> Self;
     #[doc(hidden)]
     fn logarithm_1p_of(value: Self) -> Self;
+    #[doc(hidden)]
+    fn quick_logarithm_1p_of<A: Arithmetic>(value: Self) -> Self;
+    #[doc(hidden)]
+    fn logistic_of<A: Arithmetic>(student: Self, teacher: Self, apart: Self) -> [Self; 2];
 }
 
 /// The methods of [`Sealed`], for use inside the crate.
@@ -132,6 +136,19 @@ pub(crate) trait Real: Sealed {
     #[inline(always)]
     fn logarithm_1p(self) -> Self {
         Self::logarithm_1p_of(self)
+    }
+
+    /// The same where 1 + this is a positive number and neither tiny nor infinite, quicker.
+    #[inline(always)]
+    fn quick_logarithm_1p<A: Arithmetic>(self) -> Self {
+        Self::quick_logarithm_1p_of::<A>(self)
+    }
+
+    /// The KL of two logistic probabilities and its slope, as `logistic` has it: from this logit of a
+    /// student, that of its teacher, and their difference, student less teacher.
+    #[inline(always)]
+    fn logistic<A: Arithmetic>(self, teacher: Self, apart: Self) -> [Self; 2] {
+        Self::logistic_of::<A>(self, teacher, apart)
     }
 }
 
@@ -229,7 +246,8 @@ macro_rules! softened {
 
 macro_rules! real {
     (
-        $float:ty, $bits:ty, $signed:ty, $magic:expr, $exp:path, $softened:tt, $ln:path, $ln_1p:path
+        $float:ty, $bits:ty, $signed:ty, $magic:expr, $exp:path, $softened:tt, $ln:path, $ln_1p:path,
+        $quick:ident, $logistic:ident
     ) => {
         #[allow(
             clippy::cast_possible_truncation,
@@ -329,6 +347,16 @@ macro_rules! real {
             fn logarithm_1p_of(value: Self) -> Self {
                 $ln_1p(value)
             }
+
+            #[inline(always)]
+            fn quick_logarithm_1p_of<A: Arithmetic>(value: Self) -> Self {
+                log::$quick::<A>(value)
+            }
+
+            #[inline(always)]
+            fn logistic_of<A: Arithmetic>(student: Self, teacher: Self, apart: Self) -> [Self; 2] {
+                logistic::$logistic::<A>(student, teacher, apart)
+            }
         }
     };
 }
@@ -341,7 +369,9 @@ real!(
     exp::exp_f32,
     powers_of_two,
     log::ln_f32,
-    log::ln_1p_f32
+    log::ln_1p_f32,
+    quick_ln_1p_f32,
+    logistic_f32
 );
 real!(
     f64,
@@ -351,7 +381,9 @@ real!(
     exp::exp_f64,
     as_it_is,
     log::ln_f64,
-    log::ln_1p_f64
+    log::ln_1p_f64,
+    quick_ln_1p_f64,
+    logistic_f64
 );
 
 #[cfg(test)]
