@@ -226,7 +226,7 @@ mod tests {
             }
         }
         assert_eq!(quick_ln_1p_f32::<A>(0.0), 0.0);
-        assert!((quick_ln_1p_f32::<A>(f32::MAX) - f32::MAX.ln()).abs() < 1e-5);
+        assert!((quick_ln_1p_f32::<A>(f32::MAX) - f32::MAX.ln()).abs() < 2e-5);
         assert!((quick_ln_1p_f32::<A>(-1.0) + 88.0).abs() < 1.0);
         assert!((quick_ln_1p_f64::<A>(-1.0) + 709.0).abs() < 1.0);
     }
