@@ -12,37 +12,12 @@
     reason = "an allocator cannot be written without; nothing else of the crate's uses this one"
 )]
 
+mod counting;
+
+use counting::held_during;
 use half::{bf16, f16};
 use ndarray::Array2;
 use rarefy::distill::{KlDivergence, LabelCorrection, Target};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-/// The system's allocator, and how many bytes are out now and were at the most.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to `System` with the very arguments that came in, so that its promises hold
-// here as well; counting touches nothing that is allocated.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
-        MOST.fetch_max(now, Relaxed);
-        // SAFETY: the caller of this method promises what `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: as above; `place` came from `System`.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 // One test: another beside it would be counted too.
 #[test]
@@ -68,10 +43,7 @@ fn what_is_held_is_some_rows_for_each_thread() {
                 .unwrap()
         };
         run();
-        let before = NOW.load(Relaxed);
-        MOST.store(before, Relaxed);
-        run();
-        let held = MOST.load(Relaxed) - before;
+        let held = held_during(run);
         // Two sides widened and their exponentials; three rows, and the exponentials, of eight bytes.
         let row = classes * (4 * size_of::<f32>() + in_f64 * 5 * size_of::<f64>());
         let most = threads * row + (128 << 10);

@@ -11,36 +11,11 @@
     reason = "an allocator cannot be written without; nothing else of the crate's uses this one"
 )]
 
+mod counting;
+
+use counting::held_during;
 use ndarray::Array2;
 use rarefy::distill::{GradientBuffers, OutputLayer, StreamingBatch, StreamingDistillation};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-/// The system's allocator, and how many bytes are out now and were at the most.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to `System` with the very arguments that came in, so that its promises hold
-// here as well; counting touches nothing that is allocated.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
-        MOST.fetch_max(now, Relaxed);
-        // SAFETY: the caller of this method promises what `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: as above; `place` came from `System`.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What the standard library, rayon and small lists may take beside what the budget counts.
 const SLACK: usize = 256 << 10;
@@ -87,10 +62,7 @@ fn what_is_held_fits_the_budget_and_not_all_logits() {
             };
             // Threads make what they keep for good the first time that they have work.
             run();
-            let before = NOW.load(Relaxed);
-            MOST.store(before, Relaxed);
-            run();
-            let held = MOST.load(Relaxed) - before;
+            let held = held_during(run);
             let at = format!("{held} of {budget} bytes, {threads} threads");
             assert!(held <= budget + SLACK, "{at}");
             assert!(held >= budget / 8 && held < all_logits, "{at}");

@@ -1,13 +1,11 @@
-//! What our files share: errors, headers of safetensors, whole files or none.
+//! What our files share: errors, checksums, whole files or none.
 
 use crate::error::{Error, FileError, Result};
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The longest header that safetensors allows.
-const LONGEST: u64 = 100_000_000;
 /// What is behind the name of a file until it is complete.
 const PARTIAL: &str = ".partial";
 
@@ -38,48 +36,6 @@ pub(super) fn checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
         hasher.update(part);
     }
     hasher.finalize()
-}
-
-/// The checksum of keys and values, which must come in the order of the keys.
-pub(super) fn checksum_of_texts<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let mut bytes = Vec::new();
-    for text in texts.flat_map(|(key, value)| [key, value]) {
-        bytes.extend((text.len() as u64).to_le_bytes());
-        bytes.extend(text.as_bytes());
-    }
-    format!("{:08x}", checksum([&*bytes]))
-}
-
-/// A header as it stands in a file: its length, and spaces so that tensors begin at a multiple of 8.
-pub(super) fn framed(header: &serde_json::Value) -> Vec<u8> {
-    let mut text = header.to_string().into_bytes();
-    text.resize(text.len().next_multiple_of(8), b' ');
-    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
-    bytes.append(&mut text);
-    bytes
-}
-
-/// The text of a header, where the tensors begin, and how many bytes they have.
-pub(super) fn read_header(file: &mut File, path: &Path) -> Result<(Vec<u8>, u64, u64)> {
-    let failed = failed("read", path);
-    let length = file.metadata().map_err(&failed)?.len();
-    let mut size = [0; 8];
-    if length < 8 {
-        return Err(damaged(path, format!("{length} bytes are no header")));
-    }
-    file.seek(SeekFrom::Start(0)).map_err(&failed)?;
-    file.read_exact(&mut size).map_err(&failed)?;
-    let size = u64::from_le_bytes(size);
-    if size > LONGEST.min(length - 8) {
-        let why = format!("a header of {size} bytes in a file of {length}");
-        return Err(damaged(path, why));
-    }
-    let mut text = Vec::new();
-    let read = file.take(size).read_to_end(&mut text).map_err(&failed)?;
-    if read as u64 != size {
-        return Err(damaged(path, "it became shorter while it was read"));
-    }
-    Ok((text, 8 + size, length - 8 - size))
 }
 
 /// Puts a file in its place, as a whole or not at all: written beside it, brought to the disk, renamed.

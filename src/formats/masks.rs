@@ -12,7 +12,8 @@
 //! | `notes` | JSON: the user's own words by key |
 //! | `header_checksum` | the same checksum of all other keys and values |
 
-use super::file::{checksum, checksum_of_texts, damaged, failed, framed, read_header, replace};
+use super::file::{checksum, damaged, failed, replace};
+use super::header::{self, Format, Header};
 use crate::error::Result;
 use crate::mask::Mask;
 use crate::shape;
@@ -24,9 +25,11 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
-const FORMAT: &str = "rarefy masks";
-const VERSION: &str = "1";
-const OF_HEADER: &str = "header_checksum";
+const FORMAT: Format = Format {
+    name: "rarefy masks",
+    version: "1",
+    described: "a file of masks",
+};
 
 /// Masks by name, and notes, as a file holds them.
 ///
@@ -102,16 +105,12 @@ impl MaskFile {
             let tensor = json!({ "dtype": "U8", "shape": [bytes.len()], "data_offsets": offsets });
             tensors.insert(tensor_name(name), tensor);
         }
-        let mut texts: BTreeMap<&str, String> = BTreeMap::from([
-            ("format", FORMAT.to_owned()),
-            ("version", VERSION.to_owned()),
+        let texts = BTreeMap::from([
             ("masks", Value::Object(entries).to_string()),
             ("notes", json!(self.notes).to_string()),
         ]);
-        let sum = checksum_of_texts(texts.iter().map(|(key, text)| (*key, text.as_str())));
-        texts.insert(OF_HEADER, sum);
-        tensors.insert("__metadata__".to_owned(), json!(texts));
-        replace(path.as_ref(), &[&framed(&Value::Object(tensors)), &data])
+        let header = header::encode(&FORMAT, texts, tensors);
+        replace(path.as_ref(), &[&header, &data])
     }
 
     /// Reads a file. Nothing is believed: lengths are compared with the file before anything is
@@ -124,7 +123,7 @@ impl MaskFile {
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let mut file = File::open(path).map_err(failed("open", path))?;
-        let (text, start, data) = read_header(&mut file, path)?;
+        let (text, start, data) = header::read(&mut file, path)?;
         let (notes, entries) = parse(&text, data).map_err(|why| damaged(path, why))?;
         let mut masks = BTreeMap::new();
         for entry in entries {
@@ -175,32 +174,12 @@ fn decode(entry: &Entry, bytes: &[u8]) -> Result<Mask, String> {
 
 /// The notes and the masks of a header, if it is one and there are `data` bytes of tensors behind it.
 fn parse(text: &[u8], data: u64) -> Result<(BTreeMap<String, String>, Vec<Entry>), String> {
-    // Twice: safetensors has the last word on its format, and what it gives has no order.
-    let metadata: Metadata = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    let whole: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    let texts: BTreeMap<&str, &str> = match whole.get("__metadata__").and_then(Value::as_object) {
-        Some(texts) => texts
-            .iter()
-            .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
-            .collect(),
-        None => return Err("it has no metadata".to_owned()),
-    };
-    let text = |key| texts.get(key).copied().ok_or(format!("it has no {key}"));
-    if text("format")? != FORMAT {
-        return Err("it is not a file of masks".to_owned());
-    }
-    if text("version")? != VERSION {
-        let version = text("version")?;
-        return Err(format!("version {version} is not {VERSION}"));
-    }
-    let others = texts.iter().filter(|(key, _)| **key != OF_HEADER);
-    if text(OF_HEADER)? != checksum_of_texts(others.map(|(key, value)| (*key, *value))) {
-        return Err("the checksum of its header is another".to_owned());
-    }
-    let notes = serde_json::from_str(text("notes")?).map_err(|_| "its notes are no texts")?;
+    let header = Header::parse(text, &FORMAT)?;
+    let notes =
+        serde_json::from_str(header.text("notes")?).map_err(|_| "its notes are no texts")?;
     let masks: Map<String, Value> =
-        serde_json::from_str(text("masks")?).map_err(|error| error.to_string())?;
-    let tensors = metadata.tensors();
+        serde_json::from_str(header.text("masks")?).map_err(|error| error.to_string())?;
+    let tensors = header.tensors.tensors();
     if tensors.len() != masks.len() {
         let (given, said) = (tensors.len(), masks.len());
         return Err(format!("it has {given} tensors, not {said}"));
@@ -211,7 +190,7 @@ fn parse(text: &[u8], data: u64) -> Result<(BTreeMap<String, String>, Vec<Entry>
         return Err(format!("tensors take {whole} bytes, {data} are there"));
     }
     let entry = |(name, value): (String, Value)| {
-        let found = entry(&metadata, &name, &value);
+        let found = entry(&header.tensors, &name, &value);
         found.ok_or_else(|| format!("what it says of {name:?} is wrong"))
     };
     let entries: Result<Vec<Entry>, String> = masks.into_iter().map(entry).collect();

@@ -8,6 +8,7 @@
 #[cfg(feature = "cache")]
 mod cache;
 mod file;
+mod header;
 #[cfg(feature = "masks")]
 mod masks;
 

@@ -1,8 +1,26 @@
-//! Where the first NaN lies.
+//! The largest magnitude, and where the first NaN lies.
 
 use super::dispatch::vectorize;
 use super::parallel::{CHUNK, fold_ranges};
 use super::real::Real;
+
+/// The largest magnitude; infinity or NaN if one number is, NaN before infinity.
+#[inline(always)]
+pub(super) fn largest_magnitude<F: Real>(row: &[F]) -> F {
+    const LANES: usize = 32;
+    // As integers, among which NaN is the largest.
+    let mut most = [F::Bits::default(); LANES];
+    let (groups, rest) = row.as_chunks::<LANES>();
+    for group in groups {
+        for (most, &z) in most.iter_mut().zip(group) {
+            *most = (*most).max(z.magnitude());
+        }
+    }
+    for (most, &z) in most.iter_mut().zip(rest) {
+        *most = (*most).max(z.magnitude());
+    }
+    F::from_magnitude(most.into_iter().max().unwrap_or_default())
+}
 
 /// The index of the first NaN.
 pub(crate) fn first_nan<F: Real>(values: &[F]) -> Option<usize> {

@@ -30,6 +30,28 @@ pub(super) fn prefetch<F: Real, const COUNT: usize>(values: &[F; COUNT], distanc
     let _ = (values, distance);
 }
 
+/// Copies numbers to the front of `to` while as many, `distance` further on, are fetched.
+#[inline(always)]
+pub(super) fn copy_ahead<F: Real>(from: &[F], to: &mut [F], distance: usize) {
+    /// Numbers between two prefetches.
+    const GROUP: usize = 128;
+    let (whole, rest) = from.as_chunks::<GROUP>();
+    let (to, to_rest) = to[..from.len()].as_chunks_mut::<GROUP>();
+    for (from, to) in whole.iter().zip(to) {
+        prefetch(from, distance);
+        *to = *from;
+    }
+    to_rest.copy_from_slice(rest);
+}
+
+/// Whether an array is so large that the caches would not hold it until it is read: then it is written past
+/// them.
+pub(super) fn is_large<F>(array: &[F]) -> bool {
+    /// In bytes.
+    const FROM: usize = 8 << 20;
+    size_of_val(array) >= FROM
+}
+
 /// Copies numbers without leaving them in the caches. [`fence`] must follow.
 #[inline(always)]
 pub(super) fn stream<F: Real>(from: &[F], to: &mut [F]) {
@@ -71,7 +93,7 @@ pub(super) fn fence() {
 
 #[cfg(test)]
 mod tests {
-    use super::{fence, prefetch, stream};
+    use super::{copy_ahead, fence, prefetch, stream};
 
     #[test]
     fn streaming_is_copying_at_any_alignment_and_length() {
@@ -89,6 +111,17 @@ mod tests {
                 let rest = to[..start].iter().chain(&to[start + len..]);
                 assert!(rest.copied().all(|x| x == -1.0));
             }
+        }
+    }
+
+    #[test]
+    fn copying_ahead_is_copying() {
+        let from: Vec<f64> = (0..300_u16).map(f64::from).collect();
+        for len in [0, 1, 127, 128, 300] {
+            let mut to = vec![-1.0; 300];
+            copy_ahead(&from[..len], &mut to, 128);
+            assert_eq!(to[..len], from[..len]);
+            assert!(to[len..].iter().all(|&x| x == -1.0));
         }
     }
 

@@ -12,7 +12,7 @@
 //!   the only `rayon` of the crate, and it runs in the caller's pool.
 //! * A fixed number of lanes in every float sum, and no fused multiply-add, so that instruction sets
 //!   agree to the bit as well. [`arithmetic`] has the exception and says which machines still agree:
-//!   the exponentials of losses.
+//!   the exponentials and logarithms of losses.
 //! * Each kernel is tested against a slow twin that is right at a glance, at every instruction set
 //!   that the machine has.
 
@@ -37,6 +37,7 @@ pub(crate) mod folds;
 pub(crate) mod gather;
 pub(crate) mod keys;
 mod log;
+mod logistic;
 mod memory;
 pub(crate) mod mixture;
 pub(crate) mod n_of_m;

@@ -15,7 +15,7 @@ use super::ranges::Finite;
 use super::short_groups::{self, Pattern};
 use super::ties::{self, Tied};
 use super::tiling::Tiling;
-use super::{exp, log, select};
+use super::{exp, log, logistic, select};
 use std::fmt::Debug;
 
 /// An f32 or an f64, seen from the machine room, without a single method: what has a receiver here
@@ -104,6 +104,10 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     fn logarithm_of(value: Self) -> Self;
     #[doc(hidden)]
     fn logarithm_1p_of(value: Self) -> Self;
+    #[doc(hidden)]
+    fn quick_logarithm_1p_of<A: Arithmetic>(value: Self) -> Self;
+    #[doc(hidden)]
+    fn logistic_of<A: Arithmetic>(student: Self, teacher: Self, apart: Self) -> [Self; 2];
 }
 
 /// The methods of [`Sealed`], for use inside the crate.
@@ -167,6 +171,19 @@ pub(crate) trait Real: Sealed {
     #[inline(always)]
     fn logarithm_1p(self) -> Self {
         Self::logarithm_1p_of(self)
+    }
+
+    /// The same where 1 + this is a positive number and neither tiny nor infinite, quicker.
+    #[inline(always)]
+    fn quick_logarithm_1p<A: Arithmetic>(self) -> Self {
+        Self::quick_logarithm_1p_of::<A>(self)
+    }
+
+    /// The KL of two logistic probabilities and its slope, as `logistic` has it: from this logit of a
+    /// student, that of its teacher, and their difference, student less teacher.
+    #[inline(always)]
+    fn logistic<A: Arithmetic>(self, teacher: Self, apart: Self) -> [Self; 2] {
+        Self::logistic_of::<A>(self, teacher, apart)
     }
 }
 
@@ -286,7 +303,8 @@ macro_rules! softened {
 
 macro_rules! real {
     (
-        $float:ty, $bits:ty, $signed:ty, $magic:expr, $exp:path, $softened:tt, $ln:path, $ln_1p:path
+        $float:ty, $bits:ty, $signed:ty, $magic:expr, $exp:path, $softened:tt, $ln:path, $ln_1p:path,
+        $quick:ident, $logistic:ident
     ) => {
         #[allow(
             clippy::cast_possible_truncation,
@@ -420,6 +438,16 @@ macro_rules! real {
             fn logarithm_1p_of(value: Self) -> Self {
                 $ln_1p(value)
             }
+
+            #[inline(always)]
+            fn quick_logarithm_1p_of<A: Arithmetic>(value: Self) -> Self {
+                log::$quick::<A>(value)
+            }
+
+            #[inline(always)]
+            fn logistic_of<A: Arithmetic>(student: Self, teacher: Self, apart: Self) -> [Self; 2] {
+                logistic::$logistic::<A>(student, teacher, apart)
+            }
         }
     };
 }
@@ -432,7 +460,9 @@ real!(
     exp::exp_f32,
     powers_of_two,
     log::ln_f32,
-    log::ln_1p_f32
+    log::ln_1p_f32,
+    quick_ln_1p_f32,
+    logistic_f32
 );
 real!(
     f64,
@@ -442,7 +472,9 @@ real!(
     exp::exp_f64,
     as_it_is,
     log::ln_f64,
-    log::ln_1p_f64
+    log::ln_1p_f64,
+    quick_ln_1p_f64,
+    logistic_f64
 );
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 use super::dispatch::vectorize;
 use super::divergence::sums::{LANES, add};
+use super::extremes::largest_magnitude;
 use super::parallel::{CHUNK, for_chunks_mut, map_chunks_mut};
 use super::real::Real;
 
@@ -105,23 +106,6 @@ fn standardise_row<F: Real>(from: &[F], to: &mut [F]) -> Option<Scale> {
         inverse_deviation,
         inverse_unit,
     })
-}
-
-/// The largest magnitude; infinity or NaN if one number is.
-#[inline(always)]
-fn largest_magnitude<F: Real>(row: &[F]) -> F {
-    // As integers, among which NaN is the largest.
-    let mut most = [F::Bits::default(); LANES];
-    let (groups, rest) = row.as_chunks::<LANES>();
-    for group in groups {
-        for (most, &z) in most.iter_mut().zip(group) {
-            *most = (*most).max(z.magnitude());
-        }
-    }
-    for (most, &z) in most.iter_mut().zip(rest) {
-        *most = (*most).max(z.magnitude());
-    }
-    F::from_magnitude(most.into_iter().max().unwrap_or_default())
 }
 
 /// 1/2ᵏ, with 2ᵏ the power of two at or below this number, or 2⁻¹⁰⁰⁰ if that is larger.

@@ -8,9 +8,10 @@
 //! On a tie the lower class wins. Classes come in ascending order, so a later logit that only equals
 //! the bar can never be among the best, and "above the bar" is all that must be asked.
 
-use super::dispatch::vectorize;
+use super::arithmetic::{Arithmetic, Kernel};
+use super::dispatch::vectorize_arithmetic;
 use super::divergence::logits::largest;
-use super::divergence::sums::{BLOCK, LANES, add, exponentials};
+use super::divergence::sums::{BLOCK, LANES, add, softened};
 use super::divergence::{Fault, FaultyRow, Side};
 use super::parallel::{CHUNK, for_chunks_mut, map_chunks_mut};
 use super::real::{Real, Sealed};
@@ -35,10 +36,12 @@ pub(crate) fn top_k<F: Real>(
         for (row, best) in best.chunks_exact_mut(k).enumerate() {
             let row = task * per_task + row;
             let logits = &logits[row * classes..(row + 1) * classes];
-            vectorize(
-                #[inline(always)]
-                || row_top_k(logits, &mut candidates, &mut scratch, best),
-            )
+            vectorize_arithmetic(Row {
+                logits,
+                candidates: &mut candidates,
+                scratch: &mut scratch,
+                best,
+            })
             .map_err(|fault| FaultyRow { row, fault })?;
         }
         Ok(())
@@ -53,29 +56,41 @@ const fn capacity(k: usize) -> usize {
     if twice < 4 * LANES { 4 * LANES } else { twice }
 }
 
-#[inline(always)]
-fn row_top_k<F: Real>(
-    logits: &[F],
-    candidates: &mut Vec<Candidate<F>>,
-    scratch: &mut [F],
-    best: &mut [(u32, F)],
-) -> Result<(), Fault> {
-    let most = largest(logits, Side::Teacher)?;
-    let k = best.len();
-    select(logits, k, candidates);
-    let mut sums = [0.0; LANES];
-    for block in logits.chunks(BLOCK) {
-        let e = &mut scratch[..block.len()];
-        exponentials(block, most, F::one(), e);
-        add(&mut sums, [&*e], |[e]| e.widen());
+/// One row, and where its best classes go.
+struct Row<'a, F: Real> {
+    logits: &'a [F],
+    candidates: &'a mut Vec<Candidate<F>>,
+    scratch: &'a mut [F],
+    best: &'a mut [(u32, F)],
+}
+
+impl<F: Real> Kernel for Row<'_, F> {
+    type Output = Result<(), Fault>;
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) -> Self::Output {
+        let Self {
+            logits,
+            candidates,
+            scratch,
+            best,
+        } = self;
+        let most = largest(logits, Side::Teacher)?;
+        select(logits, best.len(), candidates);
+        let mut sums = [0.0; LANES];
+        for block in logits.chunks(BLOCK) {
+            let e = &mut scratch[..block.len()];
+            softened::<F, A>(block, most, F::softening(1.0), e);
+            add(&mut sums, [&*e], |[e]| e.widen());
+        }
+        let total = sums.iter().sum::<f64>().ln();
+        for (best, &(_, class)) in best.iter_mut().zip(&*candidates) {
+            let logit = logits[class as usize];
+            // The difference first, as everywhere: it is exact for logits near the largest.
+            *best = (class, F::narrow((logit - most).widen() - total));
+        }
+        Ok(())
     }
-    let total = sums.iter().sum::<f64>().ln();
-    for (best, &(_, class)) in best.iter_mut().zip(&*candidates) {
-        let logit = logits[class as usize];
-        // The difference first, as everywhere: it is exact for logits near the largest.
-        *best = (class, F::narrow((logit - most).widen() - total));
-    }
-    Ok(())
 }
 
 /// Leaves the `k` largest in `candidates`, the largest first.

@@ -26,7 +26,8 @@ const NAME: &str = "sigmoid kl divergence";
 ///
 /// A logit of −∞ is a class that certainly does not apply. It differs from
 /// `binary_cross_entropy_with_logits` with the teacher's probabilities by their entropy, which does not
-/// depend on the student: so it is 0 where both agree. Computed in f64 for f32 logits too.
+/// depend on the student: so it is 0 where both agree. Rows of f32 with a logit beyond ±40 · T, or masked, are
+/// computed in f64.
 ///
 /// # Examples
 ///

@@ -4,20 +4,22 @@ use super::block::{INDEX_BYTES, LOG_BYTES, Rows};
 use super::folder::{damaged, failed};
 use super::settings::CacheSettings;
 use crate::error::Result;
-use crate::formats::file::{checksum, checksum_of_texts, framed, read_header};
+use crate::formats::file::checksum;
+use crate::formats::header::{self, Format};
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
-use serde_json::{Value, json};
+use serde_json::{Map, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-const FORMAT: &str = "rarefy teacher cache";
-const VERSION: &str = "1";
+const FORMAT: Format = Format {
+    name: "rarefy teacher cache",
+    version: "1",
+    described: "a teacher cache",
+};
 const INDICES: &str = "indices";
 const LOGS: &str = "log_probabilities";
-const OF_HEADER: &str = "header_checksum";
 
 /// What a shard says about itself.
 #[derive(Clone, Debug)]
@@ -36,9 +38,7 @@ pub(super) fn encode(settings: &CacheSettings, first_row: u64, rows: &Rows) -> V
     let count = rows.count(k);
     let checksums = rows.checksums(settings.block_rows, k);
     let checksums: String = checksums.iter().map(|sum| format!("{sum:08x}")).collect();
-    let mut texts: BTreeMap<&str, String> = BTreeMap::from([
-        ("format", FORMAT.to_owned()),
-        ("version", VERSION.to_owned()),
+    let texts = BTreeMap::from([
         ("classes", settings.classes.to_string()),
         ("k", k.to_string()),
         ("shard_rows", settings.shard_rows.to_string()),
@@ -50,20 +50,24 @@ pub(super) fn encode(settings: &CacheSettings, first_row: u64, rows: &Rows) -> V
         ("notes", settings.notes.clone()),
         ("block_checksums", checksums),
     ]);
-    let of_header = checksum_of_texts(texts.iter().map(|(key, text)| (*key, text.as_str())));
-    texts.insert(OF_HEADER, of_header);
     let (indices, logs) = (rows.indices.len(), rows.logs.len());
-    let header = json!({
-        "__metadata__": texts,
-        INDICES: { "dtype": "U32", "shape": [count, k], "data_offsets": [0, indices] },
-        LOGS: { "dtype": "F16", "shape": [count, k], "data_offsets": [indices, indices + logs] },
-    });
-    framed(&header)
+    let (shape, whole) = ([count, k], indices + logs);
+    let tensors = Map::from_iter([
+        (
+            INDICES.to_owned(),
+            json!({ "dtype": "U32", "shape": shape, "data_offsets": [0, indices] }),
+        ),
+        (
+            LOGS.to_owned(),
+            json!({ "dtype": "F16", "shape": shape, "data_offsets": [indices, whole] }),
+        ),
+    ]);
+    header::encode(&FORMAT, texts, tensors)
 }
 
 /// Reads the header of shard `number`, and checks it against the length of the file.
 pub(super) fn read(file: &mut File, path: &Path, number: u64) -> Result<Header> {
-    let (text, start, data) = read_header(file, path)?;
+    let (text, start, data) = header::read(file, path)?;
     parse(&text, data, number)
         .map(|header| Header { start, ..header })
         .map_err(|why| damaged(path, why))
@@ -71,28 +75,8 @@ pub(super) fn read(file: &mut File, path: &Path, number: u64) -> Result<Header> 
 
 /// The header of shard `number`, if it is one and there are `data` bytes of tensors behind it.
 fn parse(text: &[u8], data: u64, number: u64) -> Result<Header, String> {
-    // Twice: safetensors has the last word on its format, and what it gives has no order.
-    let metadata: Metadata = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    let whole: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    let texts: BTreeMap<&str, &str> = match whole.get("__metadata__").and_then(Value::as_object) {
-        Some(texts) => texts
-            .iter()
-            .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
-            .collect(),
-        None => return Err("it has no metadata".to_owned()),
-    };
-    let text = |key| texts.get(key).copied().ok_or(format!("it has no {key}"));
-    if text("format")? != FORMAT {
-        return Err("it is not a teacher cache".to_owned());
-    }
-    if text("version")? != VERSION {
-        let version = text("version")?;
-        return Err(format!("version {version} is not {VERSION}"));
-    }
-    let others = texts.iter().filter(|(key, _)| **key != OF_HEADER);
-    if text(OF_HEADER)? != checksum_of_texts(others.map(|(key, value)| (*key, *value))) {
-        return Err("the checksum of its header is another".to_owned());
-    }
+    let header = header::Header::parse(text, &FORMAT)?;
+    let text = |key| header.text(key);
     let number_of = |key| {
         let text = text(key)?;
         text.parse::<usize>()
@@ -119,7 +103,10 @@ fn parse(text: &[u8], data: u64, number: u64) -> Result<Header, String> {
         return Err(format!("{rows} rows in a shard of {full}"));
     }
     let found = |name, dtype| {
-        let info = metadata.info(name).ok_or(format!("it has no {name}"))?;
+        let info = header
+            .tensors
+            .info(name)
+            .ok_or(format!("it has no {name}"))?;
         if info.dtype != dtype || info.shape != [rows, k] {
             return Err(format!("{name} must be {dtype:?} of shape [{rows}, {k}]"));
         }

@@ -9,8 +9,9 @@
 //! a = z_y/T − ln Σ_{c≠y} exp(z_c/T), the first part is the KL of two logistic probabilities of a, so
 //! nothing is lost where the teacher is nearly sure.
 
-use super::forward::{Keep, forward, put};
+use super::forward::{forward, put};
 use super::row::{Outcome, Scratch};
+use super::softmax::Keep;
 use super::{Fault, RowAgainst, Side, Store};
 use crate::kernels::real::Real;
 

@@ -2,22 +2,13 @@
 
 use super::logits::{largest, ruled_out};
 use super::row::{Outcome, Scratch};
-use super::softmax::{Whole, block, combine, ranges};
+use super::softmax::{Keep, Whole, block, combine, ranges};
 use super::sums::{BLOCK, LANES, add};
 use super::{Fault, Side, Store};
 use crate::kernels::arithmetic::{Arithmetic, Kernel};
 use crate::kernels::dispatch::{vectorize, vectorize_arithmetic};
 use crate::kernels::memory;
 use crate::kernels::real::Real;
-
-/// Whether the exponentials of a row are wanted afterwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keep {
-    /// No: the scratch holds one block and is used over and over.
-    Nothing,
-    /// Yes: they stay in the scratch, each block with its factor.
-    Exponentials,
-}
 
 /// Forward KL from a teacher's logits; `without` one class it is that of the others among themselves.
 pub(super) fn forward<F: Real>(
@@ -123,10 +114,7 @@ impl<F: Real> Kernel for Exponentials<'_, F> {
         } = scratch;
         weighted.clear();
         for here in ranges(classes, without) {
-            let kept = match keep {
-                Keep::Nothing => 0..here.len(),
-                Keep::Exponentials => here.clone(),
-            };
+            let kept = keep.place(here.clone());
             let (es, et) = (&mut all_es[kept.clone()], &mut all_et[kept]);
             let (s, t) = (&student[here.clone()], &teacher[here]);
             let (most_s, part_s) = block::<F, A>(s, softening, es);
@@ -257,11 +245,7 @@ impl<F: Real> Kernel for OneSide<'_, F> {
         self.scratch.make_room(classes, self.keep);
         let softening = F::softening(1.0);
         for here in ranges(classes, None) {
-            let kept = match self.keep {
-                Keep::Nothing => 0..here.len(),
-                Keep::Exponentials => here.clone(),
-            };
-            let e = &mut self.scratch.student[kept];
+            let e = &mut self.scratch.student[self.keep.place(here.clone())];
             let logits = &self.student[here];
             let (_, part) = block::<F, A>(logits, softening, e);
             self.scratch.parts[0].push(part);

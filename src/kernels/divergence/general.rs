@@ -1,9 +1,9 @@
 //! One row of any divergence that is a sum over classes.
 
 use super::logits::{largest, probabilities_are_fine, ruled_out};
-use super::points::{Kind, Point};
+use super::points::{Kind, Point, alpha_series};
 use super::row::{Outcome, Scratch};
-use super::sums::{BLOCK, LANES, add, exponentials, softened};
+use super::sums::{BLOCK, LANES, add, softened};
 use super::{Fault, Given, Side};
 use crate::kernels::arithmetic::{Arithmetic, Kernel};
 use crate::kernels::dispatch::vectorize_arithmetic;
@@ -107,7 +107,10 @@ fn sweep<F: Real, A: Arithmetic>(
         }
         Given::LogProbabilities => {
             largest(teacher, Side::Teacher)?;
-            exponentials(teacher, F::zero(), F::one(), et);
+            // Nobody promises that none is above 0, so they cannot be softened.
+            for (e, &log) in et.iter_mut().zip(teacher) {
+                *e = log.exponential();
+            }
         }
         Given::Probabilities => {
             probabilities_are_fine(teacher)?;
@@ -157,7 +160,7 @@ fn sweep<F: Real, A: Arithmetic>(
             *r = if sum < bound { sum } else { bound };
             *et = *et * on_teacher;
         }
-        points(kind, block, et, es, on_student);
+        points::<F, A>(kind, block, et, es, on_student);
         add(&mut values, [&*block], |[value]| value.widen());
         add(&mut slopes, [&*et], |[slope]| slope.widen());
     }
@@ -167,7 +170,7 @@ fn sweep<F: Real, A: Arithmetic>(
 /// Of r and p, in place, makes φ and h. One loop a kind, and everything else but once: seven kinds,
 /// two floats and three instruction sets are compiled.
 #[inline(always)]
-fn points<F: Real>(kind: Kind, r: &mut [F], p: &mut [F], e: &[F], on_student: F) {
+fn points<F: Real, A: Arithmetic>(kind: Kind, r: &mut [F], p: &mut [F], e: &[F], on_student: F) {
     #[inline(always)]
     fn each<F: Real>(
         (r, p, e, on_student): (&mut [F], &mut [F], &[F], F),
@@ -188,7 +191,7 @@ fn points<F: Real>(kind: Kind, r: &mut [F], p: &mut [F], e: &[F], on_student: F)
             each(
                 all,
                 #[inline(always)]
-                |at| at.jensen_shannon(beta),
+                |at| at.jensen_shannon::<A>(beta),
             );
         }
         Kind::Skewed(lambda) => {
@@ -196,7 +199,7 @@ fn points<F: Real>(kind: Kind, r: &mut [F], p: &mut [F], e: &[F], on_student: F)
             each(
                 all,
                 #[inline(always)]
-                |at| at.skewed(lambda),
+                |at| at.skewed::<A>(lambda),
             );
         }
         Kind::SkewedReverse(lambda) => {
@@ -204,15 +207,16 @@ fn points<F: Real>(kind: Kind, r: &mut [F], p: &mut [F], e: &[F], on_student: F)
             each(
                 all,
                 #[inline(always)]
-                |at| at.skewed_reverse(lambda),
+                |at| at.skewed_reverse::<A>(lambda),
             );
         }
         Kind::Alpha(alpha) => {
+            let series = alpha_series(alpha);
             let alpha = F::narrow(alpha);
             each(
                 all,
                 #[inline(always)]
-                |at| at.alpha(alpha),
+                |at| at.alpha::<A>(alpha, &series),
             );
         }
     }

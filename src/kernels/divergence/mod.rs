@@ -28,7 +28,7 @@ mod points;
 mod row;
 mod rows;
 mod sigmoid;
-mod softmax;
+pub(in crate::kernels) mod softmax;
 pub(crate) mod sorted;
 mod squares;
 pub(in crate::kernels) mod sums;

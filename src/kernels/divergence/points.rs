@@ -5,6 +5,7 @@
 //! with respect to the student's logits is h − q·Σh, and that leaves no trace of a multiple of q.
 
 use super::Side;
+use crate::kernels::arithmetic::{Arithmetic, multiply_add};
 use crate::kernels::real::Real;
 
 /// A divergence of two distributions.
@@ -53,7 +54,7 @@ fn times<F: Real>(x: F, y: F) -> F {
 
 /// ln((1 − share)·of + share·other) − ln of, exact where they are nearly equal. Not for of = 0.
 #[inline(always)]
-fn mixed<F: Real>(of: F, other: F, share: F) -> F {
+fn mixed<F: Real, A: Arithmetic>(of: F, other: F, share: F) -> F {
     let x = share * ((other - of) / of);
     // Where `of` is nearly nothing the quotient may overflow; what it is multiplied by is nothing.
     (if x < F::max_value() {
@@ -61,7 +62,22 @@ fn mixed<F: Real>(of: F, other: F, share: F) -> F {
     } else {
         F::max_value()
     })
-    .logarithm_1p()
+    .quick_logarithm_1p::<A>()
+}
+
+/// Terms of the series that stands for the α-divergence of nearly equal probabilities.
+pub(super) const TERMS: usize = 8;
+
+/// (α − αⁿ)/n! for n = 2..10, highest n first.
+pub(super) fn alpha_series<F: Real>(alpha: f64) -> [F; TERMS] {
+    let mut series = [F::zero(); TERMS];
+    let (mut power, mut factorial) = (alpha, 1.0);
+    for (place, n) in series.iter_mut().rev().zip(2..10_u8) {
+        power *= alpha;
+        factorial *= f64::from(n);
+        *place = F::narrow((alpha - power) / factorial);
+    }
+    series
 }
 
 impl<F: Real> Point<F> {
@@ -77,15 +93,18 @@ impl<F: Real> Point<F> {
     }
 
     #[inline(always)]
-    pub(super) fn jensen_shannon(self, beta: F) -> [F; 2] {
+    pub(super) fn jensen_shannon<A: Arithmetic>(self, beta: F) -> [F; 2] {
         let Self { p, q, .. } = self;
         let rest = F::one() - beta;
-        let student = -rest * times(q, mixed(q, p, beta));
-        [-beta * times(p, mixed(p, q, rest)) + student, student]
+        let student = -rest * times(q, mixed::<F, A>(q, p, beta));
+        [
+            -beta * times(p, mixed::<F, A>(p, q, rest)) + student,
+            student,
+        ]
     }
 
     #[inline(always)]
-    pub(super) fn skewed(self, lambda: F) -> [F; 2] {
+    pub(super) fn skewed<A: Arithmetic>(self, lambda: F) -> [F; 2] {
         let Self { p, q, .. } = self;
         let rest = F::one() - lambda;
         let mixture = lambda * p + rest * q;
@@ -94,15 +113,15 @@ impl<F: Real> Point<F> {
         } else {
             F::zero()
         };
-        [-times(p, mixed(p, q, rest)), slope]
+        [-times(p, mixed::<F, A>(p, q, rest)), slope]
     }
 
     #[inline(always)]
-    pub(super) fn skewed_reverse(self, lambda: F) -> [F; 2] {
+    pub(super) fn skewed_reverse<A: Arithmetic>(self, lambda: F) -> [F; 2] {
         let Self { p, q, .. } = self;
         let rest = F::one() - lambda;
         let mixture = lambda * q + rest * p;
-        let value = -times(q, mixed(q, p, rest));
+        let value = -times(q, mixed::<F, A>(q, p, rest));
         let through_mixture = if mixture > F::zero() {
             q * (lambda * q / mixture)
         } else {
@@ -129,7 +148,7 @@ impl<F: Real> Point<F> {
     }
 
     #[inline(always)]
-    pub(super) fn alpha(self, alpha: F) -> [F; 2] {
+    pub(super) fn alpha<A: Arithmetic>(self, alpha: F, series: &[F; TERMS]) -> [F; 2] {
         let Self { p, q, r } = self;
         let rest = F::one() - alpha;
         // pᵅ q¹⁻ᵅ from the larger of the two, so that the exponential stays below 1.
@@ -138,16 +157,14 @@ impl<F: Real> Point<F> {
         } else {
             (q, alpha * r)
         };
-        let product = of * exponent.exponential();
+        let product = of * exponent.softened::<A>(F::softening(1.0));
         // αp + (1 − α)q − pᵅq¹⁻ᵅ, which is never negative. For small r its digits cancel and its
-        // series does not: q · Σ (α − αⁿ) rⁿ / n!.
+        // series does not: q · Σ (α − αⁿ) rⁿ / n!, n ≥ 2.
         let direct = alpha * p + rest * q - product;
-        let (mut series, mut power, mut alphas) = (F::zero(), r, alpha);
-        for n in 2..10_u8 {
-            power = power * r / F::from_single(f32::from(n));
-            alphas = alphas * alpha;
-            series = series + (alpha - alphas) * power;
-        }
+        let series = series
+            .iter()
+            .fold(F::zero(), |sum, &term| multiply_add::<A, F>(sum, r, term));
+        let series = series * r * r;
         let near = r.abs() < F::from_single(0.25);
         let value = if near { q * series } else { direct };
         [value / (alpha * rest), -product / alpha]

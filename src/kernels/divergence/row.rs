@@ -1,11 +1,12 @@
 //! One row: its value, its gradient.
 
-use super::forward::{Keep, forward, labelled, put};
+use super::forward::{forward, labelled, put};
 use super::general::{self, Pair};
-use super::softmax::Part;
+use super::softmax::{Keep, Part};
 use super::sums::BLOCK;
 use super::{Fault, RowAgainst, Side, Store, decoupled, sigmoid, squares};
 use crate::kernels::dispatch::vectorize;
+use crate::kernels::memory;
 use crate::kernels::real::{Real, Sealed};
 
 /// Numbers on their way from one sweep to the next.
@@ -25,11 +26,7 @@ impl<F: Sealed> Scratch<F> {
     /// Room for a row of each side or for a block, and no parts.
     #[inline(always)]
     pub(super) fn make_room(&mut self, classes: usize, keep: Keep) {
-        let room = match keep {
-            Keep::Nothing => classes.min(BLOCK),
-            Keep::Exponentials => classes,
-        };
-        self.rows(room);
+        self.rows(keep.room(classes));
         self.parts.iter_mut().for_each(Vec::clear);
     }
 
@@ -158,22 +155,7 @@ pub(crate) fn row_gradient<F: Real>(
             };
             let outcome = general::forward(pair, kind, scratch)?.check()?;
             let on_student = F::narrow(factor.widen() * outcome.slopes / outcome.student_total);
-            let (slopes, exponentials) = (&scratch.teacher, &scratch.student);
-            vectorize(
-                #[inline(always)]
-                || match store {
-                    Store::Write => {
-                        for ((g, &h), &e) in gradient.iter_mut().zip(slopes).zip(exponentials) {
-                            *g = h * factor - e * on_student;
-                        }
-                    }
-                    Store::Add => {
-                        for ((g, &h), &e) in gradient.iter_mut().zip(slopes).zip(exponentials) {
-                            *g = *g + (h * factor - e * on_student);
-                        }
-                    }
-                },
-            );
+            put_slopes(scratch, [factor, on_student], store, gradient);
             Ok(outcome.value)
         }
         RowAgainst::Squares { teacher } => {
@@ -188,10 +170,58 @@ pub(crate) fn row_gradient<F: Real>(
             teacher,
             inverse_temperature,
         } => {
-            let to = Some((factor, store, gradient));
-            sigmoid::row(student, teacher, inverse_temperature, to)
+            let gradient = sigmoid::Gradient {
+                factor,
+                store,
+                to: gradient,
+                streams: scratch.streams,
+            };
+            sigmoid::row(student, teacher, inverse_temperature, Some(gradient))
         }
     }
+}
+
+/// Puts h·`factor` − eₛ·`on_student` of a row into `gradient` or onto it.
+fn put_slopes<F: Real>(
+    scratch: &Scratch<F>,
+    [factor, on_student]: [F; 2],
+    store: Store,
+    gradient: &mut [F],
+) {
+    let pairs = scratch
+        .teacher
+        .chunks(BLOCK)
+        .zip(scratch.student.chunks(BLOCK));
+    vectorize(
+        #[inline(always)]
+        || {
+            let mut buffer = [F::zero(); BLOCK];
+            for (gradient, (slopes, exponentials)) in gradient.chunks_mut(BLOCK).zip(pairs) {
+                let terms = slopes.iter().zip(exponentials);
+                let streams = store == Store::Write && scratch.streams;
+                let to = if streams {
+                    &mut buffer[..gradient.len()]
+                } else {
+                    &mut *gradient
+                };
+                match store {
+                    Store::Write => {
+                        for (g, (&h, &e)) in to.iter_mut().zip(terms) {
+                            *g = h * factor - e * on_student;
+                        }
+                    }
+                    Store::Add => {
+                        for (g, (&h, &e)) in to.iter_mut().zip(terms) {
+                            *g = *g + (h * factor - e * on_student);
+                        }
+                    }
+                }
+                if streams {
+                    memory::stream(&buffer[..gradient.len()], gradient);
+                }
+            }
+        },
+    );
 }
 
 #[expect(

@@ -1,7 +1,7 @@
 //! All rows of a batch, in parallel.
 
 use super::row::Scratch;
-use super::{Fault, FaultyRow, RowAgainst, Store, collect};
+use super::{Fault, FaultyRow, RowAgainst, Store, collect, sigmoid};
 use crate::kernels::memory;
 use crate::kernels::parallel::{CHUNK, map_chunks_mut, map_ranges};
 use crate::kernels::real::{Real, Sealed};
@@ -9,9 +9,6 @@ use crate::kernels::real::{Real, Sealed};
 /// From this temperature on f32 rows are computed in f64. The value is about 1/T² while exponentials in
 /// f32 leave an error of 6e-8 in it: times T² that is 6e-5 at T = 32 and everything at 10⁴.
 const WIDE_FROM: f64 = 32.0;
-
-/// From so many bytes on a gradient is written past the caches, which would not hold it until it is read.
-const STREAMS_FROM: usize = 8 << 20;
 
 /// Rows of student logits and what they are compared with.
 pub(crate) struct Rows<'a, F, A> {
@@ -97,7 +94,7 @@ pub(crate) trait RowSource<F: Real>: Sync {
             self.check(&reads)?;
         }
         let per_task = self.per_task();
-        let streams = size_of_val(gradient) >= STREAMS_FROM;
+        let streams = memory::is_large(gradient);
         let parts = map_chunks_mut(gradient, per_task * classes, |task, gradient| {
             let (mut room, mut scratch) = (Room::default(), Scratches::default());
             scratch.own.streams = streams;
@@ -148,7 +145,7 @@ struct Scratches<F> {
 
 impl<F: Real> Scratches<F> {
     fn value(&mut self, student: &[F], against: RowAgainst<'_, F>) -> Result<f64, Fault> {
-        if wants_f64(&against) {
+        if wants_f64(student, &against) {
             let (student, against, scratch) = self.wide.widen(student, against);
             return f64::value_of_row(student, against, scratch);
         }
@@ -163,7 +160,7 @@ impl<F: Real> Scratches<F> {
         store: Store,
         gradient: &mut [F],
     ) -> Result<f64, Fault> {
-        if !wants_f64(&against) {
+        if !wants_f64(student, &against) {
             return F::gradient_of_row(student, against, (factor, store, gradient), &mut self.own);
         }
         let mut wide = std::mem::take(&mut self.wide.gradient);
@@ -183,14 +180,16 @@ impl<F: Real> Scratches<F> {
 }
 
 /// Whether f32 loses too much; f64 is never widened.
-fn wants_f64<F: Real>(against: &RowAgainst<'_, F>) -> bool {
+fn wants_f64<F: Real>(student: &[F], against: &RowAgainst<'_, F>) -> bool {
     if size_of::<F>() == size_of::<f64>() {
         return false;
     }
     match *against {
         RowAgainst::Label { .. } | RowAgainst::Squares { .. } => false,
-        // Differences of numbers around 1, one for each class.
-        RowAgainst::Sigmoid { .. } => true,
+        RowAgainst::Sigmoid {
+            teacher,
+            inverse_temperature,
+        } => !sigmoid::is_moderate(student, teacher, inverse_temperature),
         RowAgainst::Logits {
             inverse_temperature,
             ..
@@ -292,5 +291,57 @@ impl Wide {
             }
         };
         (&self.student, against, &mut self.scratch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Given, Kind};
+    use super::{RowAgainst, RowSource, Rows, Store};
+    use crate::kernels::memory;
+
+    /// What is written past the caches is what is added to nothing.
+    #[test]
+    fn large_gradients_are_those_of_any_size() {
+        let (rows, classes) = (3, 700_001);
+        let numbers = |seed: usize| -> Vec<f32> {
+            let number = |i: usize| (i * seed % 1009) as f32 / 100.0 - 5.0;
+            (0..rows * classes).map(number).collect()
+        };
+        let (student, teacher) = (numbers(7919), numbers(104_729));
+        for sigmoid in [true, false] {
+            let against = |row: usize| {
+                let teacher = &teacher[row * classes..(row + 1) * classes];
+                if sigmoid {
+                    RowAgainst::Sigmoid {
+                        teacher,
+                        inverse_temperature: 0.5,
+                    }
+                } else {
+                    RowAgainst::Divergence {
+                        kind: Kind::JensenShannon(0.5),
+                        teacher,
+                        given: Given::Logits,
+                        inverse_temperature: 0.5,
+                    }
+                }
+            };
+            let batch = Rows {
+                student: &student,
+                classes,
+                against,
+            };
+            let mut written = vec![f32::NAN; rows * classes];
+            assert!(memory::is_large(&written));
+            let factors = [1.0, 2.0, 0.5];
+            let reads = |row| row != 1;
+            let values = batch.gradient(&factors, reads, Store::Write, &mut written);
+            let mut added = vec![0.0; rows * classes];
+            assert_eq!(
+                values,
+                batch.gradient(&factors, reads, Store::Add, &mut added)
+            );
+            assert!(written == added);
+        }
     }
 }

@@ -13,29 +13,57 @@ use std::ops::Range;
 /// Logits between two prefetches.
 const GROUP: usize = 128;
 
+/// Whether the exponentials of a row are wanted afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kernels) enum Keep {
+    /// No: the scratch holds one block and is used over and over.
+    Nothing,
+    /// Yes: they stay in the scratch, each block with its factor.
+    Exponentials,
+}
+
+impl Keep {
+    /// How many exponentials of a row there must be room for.
+    pub(in crate::kernels) fn room(self, classes: usize) -> usize {
+        match self {
+            Self::Nothing => classes.min(BLOCK),
+            Self::Exponentials => classes,
+        }
+    }
+
+    /// Where those of a block go.
+    #[inline(always)]
+    pub(in crate::kernels) fn place(self, block: Range<usize>) -> Range<usize> {
+        match self {
+            Self::Nothing => 0..block.len(),
+            Self::Exponentials => block,
+        }
+    }
+}
+
 /// One block of one side of a row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
+pub(in crate::kernels) struct Part {
     /// Its largest logit; the lowest finite number if there is none.
-    pub(super) most: f64,
+    pub(in crate::kernels) most: f64,
     /// Σ exp((z − most)/T).
-    pub(super) total: f64,
+    pub(in crate::kernels) total: f64,
     /// What its exponentials are multiplied by to be relative to the row's largest logit.
-    pub(super) factor: f64,
+    pub(in crate::kernels) factor: f64,
 }
 
 /// A row of one side after its blocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Whole {
+pub(in crate::kernels) struct Whole {
     /// Its largest logit; the lowest finite number if there is none.
-    pub(super) most: f64,
+    pub(in crate::kernels) most: f64,
     /// Σ exp((z − most)/T); NaN if a logit is NaN or +∞, 0 if all are −∞.
-    pub(super) total: f64,
+    pub(in crate::kernels) total: f64,
 }
 
 impl Whole {
     /// Whether every logit is one, and one of them is finite.
-    pub(super) fn is_fine(self) -> bool {
+    pub(in crate::kernels) fn is_fine(self) -> bool {
         self.total > 0.0
     }
 }
@@ -58,7 +86,11 @@ pub(super) fn ranges(
 
 /// Writes exp((z − m)/T) of a block to `e`, with m its largest logit, and gives m and the part.
 #[inline(always)]
-pub(super) fn block<F: Real, A: Arithmetic>(logits: &[F], softening: F, e: &mut [F]) -> (F, Part) {
+pub(in crate::kernels) fn block<F: Real, A: Arithmetic>(
+    logits: &[F],
+    softening: F,
+    e: &mut [F],
+) -> (F, Part) {
     let most = most(logits);
     let (whole, rest) = logits.as_chunks::<GROUP>();
     let (e_whole, e_rest) = e.as_chunks_mut::<GROUP>();
@@ -84,7 +116,7 @@ pub(super) fn block<F: Real, A: Arithmetic>(logits: &[F], softening: F, e: &mut 
 
 /// Sets the factors of a row's parts. `inverse` is 1/T as the exponentials have it.
 #[inline(always)]
-pub(super) fn combine(parts: &mut [Part], inverse: f64) -> Whole {
+pub(in crate::kernels) fn combine(parts: &mut [Part], inverse: f64) -> Whole {
     let most = parts
         .iter()
         .map(|part| part.most)

@@ -33,21 +33,14 @@ pub(in crate::kernels) fn add<F: Real, const SOURCES: usize>(
     }
 }
 
-#[inline(always)]
-pub(in crate::kernels) fn exponentials<F: Real>(
-    logits: &[F],
-    most: F,
-    inverse_temperature: F,
-    to: &mut [F],
-) {
-    for (to, &z) in to.iter_mut().zip(logits) {
-        *to = ((z - most) * inverse_temperature).exponential();
-    }
-}
-
 /// exp((z − most)/T), none of the z above `most`, with the factor that `Real::softening` made of 1/T.
 #[inline(always)]
-pub(super) fn softened<F: Real, A: Arithmetic>(logits: &[F], most: F, softening: F, to: &mut [F]) {
+pub(in crate::kernels) fn softened<F: Real, A: Arithmetic>(
+    logits: &[F],
+    most: F,
+    softening: F,
+    to: &mut [F],
+) {
     for (to, &z) in to.iter_mut().zip(logits) {
         *to = (z - most).softened::<A>(softening);
     }

@@ -12,16 +12,16 @@
 //! A student's tail is summed over the other classes, with their own largest logit taken off: taking
 //! Σ_S q from 1 would lose it where the k classes have nearly everything. A teacher's tail is all
 //! that is left of 1, and where it is no more than rounding it is none.
-//!
-//! The sweeps over a row are over a copy in which the classes of S are −∞, so they need not know of S.
 
 mod row;
+mod sweep;
 
-use super::dispatch::vectorize;
 use super::divergence::{FaultyRow, Store, collect};
+use super::memory;
 use super::parallel::{CHUNK, map_chunks_mut, map_ranges};
 use super::real::Real;
 use row::Against;
+use sweep::Scratch;
 
 /// Student logits, and the k classes of each row with ln of the teacher's probabilities.
 #[derive(Clone, Copy, Debug)]
@@ -58,17 +58,13 @@ impl<F: Real> TailRows<'_, F> {
         reads: impl Fn(usize) -> bool + Sync,
     ) -> Result<Vec<f64>, FaultyRow> {
         let parts = map_ranges(self.count(), self.per_task(), |range| {
-            let mut buffer = vec![F::zero(); self.classes];
+            let mut scratch = Scratch::default();
             let mut values = Vec::with_capacity(range.len());
             for row in range {
                 let value = if reads(row) {
-                    let against = self.row(row);
-                    vectorize(
-                        #[inline(always)]
-                        || against.forward(&mut buffer),
-                    )
-                    .map_err(|fault| FaultyRow { row, fault })?
-                    .value
+                    self.row(row)
+                        .value(&mut scratch)
+                        .map_err(|fault| FaultyRow { row, fault })?
                 } else {
                     0.0
                 };
@@ -94,11 +90,10 @@ impl<F: Real> TailRows<'_, F> {
             self.check(&reads)?;
         }
         let (classes, per_task) = (self.classes, self.per_task());
+        let streams = store == Store::Write && memory::is_large(gradient);
         let parts = map_chunks_mut(gradient, per_task * classes, |task, gradient| {
-            let mut scratch = match store {
-                Store::Write => Vec::new(),
-                Store::Add => vec![F::zero(); classes],
-            };
+            let mut scratch = Scratch::default();
+            scratch.streams = streams;
             let mut values = Vec::with_capacity(per_task);
             for (row, gradient) in gradient.chunks_exact_mut(classes).enumerate() {
                 let row = task * per_task + row;
@@ -109,15 +104,13 @@ impl<F: Real> TailRows<'_, F> {
                     values.push(0.0);
                     continue;
                 }
-                let (against, factor) = (self.row(row), factors[row]);
-                let value = vectorize(
-                    #[inline(always)]
-                    || match store {
-                        Store::Write => against.write(factor, gradient),
-                        Store::Add => against.add(factor, gradient, &mut scratch),
-                    },
-                );
+                let value = self
+                    .row(row)
+                    .gradient(factors[row], store, gradient, &mut scratch);
                 values.push(value.map_err(|fault| FaultyRow { row, fault })?);
+            }
+            if streams {
+                memory::fence();
             }
             Ok(values)
         });
@@ -127,17 +120,11 @@ impl<F: Real> TailRows<'_, F> {
     /// Looks for faults without computing the student's exponentials.
     fn check(&self, reads: impl Fn(usize) -> bool + Sync) -> Result<(), FaultyRow> {
         let parts = map_ranges(self.count(), self.per_task(), |range| {
-            let mut buffer = vec![F::zero(); self.classes];
+            let mut scratch = Scratch::default();
             for row in range.filter(|&row| reads(row)) {
-                let against = self.row(row);
-                vectorize(
-                    #[inline(always)]
-                    || {
-                        let others = against.others(&mut buffer)?;
-                        against.ruled_out(&against.teacher(), others)
-                    },
-                )
-                .map_err(|fault| FaultyRow { row, fault })?;
+                self.row(row)
+                    .check(&mut scratch)
+                    .map_err(|fault| FaultyRow { row, fault })?;
             }
             Ok(Vec::<()>::new())
         });
@@ -268,6 +255,31 @@ mod tests {
     #[test]
     fn f64_agrees_with_the_slow_twin() {
         check::<f64>(1e-12);
+    }
+
+    #[test]
+    fn large_gradients_are_those_of_any_size() {
+        let (rows, classes, k) = (3, 700_001, 5);
+        let student = noise::<f32>(rows * classes, 1, 9.0);
+        let (indices, logs) = top_k(&noise(rows * classes, 2, 9.0), classes, k).unwrap();
+        let batch = TailRows {
+            student: &student,
+            classes,
+            indices: &indices,
+            log_probabilities: &logs,
+            k,
+        };
+        let mut written = vec![f32::NAN; rows * classes];
+        assert!(crate::kernels::memory::is_large(&written));
+        let factors = [1.0, 2.0, 0.5];
+        let reads = |row| row != 1;
+        let values = batch.gradient(&factors, reads, Store::Write, &mut written);
+        let mut added = vec![0.0; rows * classes];
+        assert_eq!(
+            values,
+            batch.gradient(&factors, reads, Store::Add, &mut added)
+        );
+        assert!(written == added);
     }
 
     #[test]

@@ -1,22 +1,24 @@
 //! One row: its sums, its value, its gradient.
 
+use super::sweep::{Inside, Scratch, others, put};
+use crate::kernels::dispatch::vectorize;
 use crate::kernels::divergence::logits::largest;
-use crate::kernels::divergence::sums::{BLOCK, LANES, add};
-use crate::kernels::divergence::{Fault, Side};
+use crate::kernels::divergence::softmax::Keep;
+use crate::kernels::divergence::{Fault, Side, Store};
 use crate::kernels::real::Real;
 
 /// A teacher's tail of so many units of the last place of 1 is none.
 const ROUNDING: f64 = 16.0;
 
 /// What a row looks like after its logits have been swept.
-pub(super) struct Row {
-    pub(super) value: f64,
-    /// ln Σ exp(z) over all classes.
-    log_total: f64,
+struct Row {
+    value: f64,
+    /// The class that the student rules out and must not.
+    ruled_out: Option<usize>,
+    /// What makes probabilities of the exponentials of S, student's first.
+    on_inside: [f64; 2],
     /// What the exponentials of the other classes are multiplied by in the gradient.
-    others: f64,
-    /// By how much the teacher's log-probabilities of S are too large.
-    teacher_excess: f64,
+    on_others: f64,
 }
 
 /// One row.
@@ -28,7 +30,9 @@ pub(super) struct Against<'a, F> {
 }
 
 /// The teacher's side: what its probabilities of S must be divided by, and what is left for the tail.
-pub(super) struct Teacher {
+struct Teacher {
+    /// The largest logarithm of a probability.
+    most: f64,
     excess: f64,
     /// Zero if there is no tail.
     tail: f64,
@@ -36,14 +40,13 @@ pub(super) struct Teacher {
 }
 
 impl<F: Real> Against<'_, F> {
-    #[inline(always)]
-    pub(super) fn teacher(&self) -> Teacher {
+    /// Leaves exp(ln p − most) of S in `exponentials`.
+    fn teacher(&self, exponentials: &mut Vec<f64>) -> Teacher {
         let logs = self.log_probabilities;
         let most = logs.iter().copied().fold(F::neg_infinity(), F::max).widen();
-        let total: f64 = logs
-            .iter()
-            .map(|log| (log.widen() - most).exponential())
-            .sum();
+        exponentials.clear();
+        exponentials.extend(logs.iter().map(|log| log.widen() - most));
+        let total = exponentiate(exponentials);
         // The largest adds exactly 1, so this keeps the digits of a mass that is nearly 1.
         let log_mass = most + (total - 1.0).ln_1p();
         let tail = if log_mass > -std::f64::consts::LN_2 {
@@ -51,50 +54,18 @@ impl<F: Real> Against<'_, F> {
         } else {
             1.0 - log_mass.exp()
         };
-        if logs.len() == self.student.len() || tail <= ROUNDING * F::epsilon().widen() {
-            Teacher {
-                excess: log_mass,
-                tail: 0.0,
-                log_tail: f64::NEG_INFINITY,
-            }
-        } else {
-            Teacher {
-                excess: 0.0,
-                tail,
-                log_tail: tail.ln(),
-            }
+        let none = logs.len() == self.student.len() || tail <= ROUNDING * F::epsilon().widen();
+        Teacher {
+            most,
+            excess: if none { log_mass } else { 0.0 },
+            tail: if none { 0.0 } else { tail },
+            log_tail: if none { f64::NEG_INFINITY } else { tail.ln() },
         }
     }
 
-    /// Copies the logits of the other classes into `buffer`, −∞ for those of S, and gives the largest
-    /// of them: −∞ if there is none. A fault in any logit is found here.
-    #[inline(always)]
-    pub(super) fn others(&self, buffer: &mut [F]) -> Result<F, Fault> {
-        let mut bad = false;
-        buffer.copy_from_slice(self.student);
-        let mut any = F::neg_infinity();
-        for &index in self.indices {
-            let logit = self.student[index as usize];
-            bad |= logit.is_nan() | (logit == F::infinity());
-            any = any.max(logit);
-            buffer[index as usize] = F::neg_infinity();
-        }
-        match largest(buffer, Side::Student) {
-            Ok(most) if !bad => Ok(most),
-            Err(Fault::AllMasked { .. }) if !bad && any > F::neg_infinity() => {
-                Ok(F::neg_infinity())
-            }
-            // The first fault of the whole row, not of the others alone.
-            _ => match largest(self.student, Side::Student) {
-                Err(fault) => Err(fault),
-                Ok(_) => Ok(F::neg_infinity()),
-            },
-        }
-    }
-
-    /// Fails where the teacher gives something a probability that the student rules out.
-    #[inline(always)]
-    pub(super) fn ruled_out(&self, teacher: &Teacher, others: F) -> Result<(), Fault> {
+    /// The first class that the teacher gives a probability and the student rules out. `others` says
+    /// whether the student leaves anything to the classes outside S.
+    fn ruled_out(&self, teacher: &Teacher, others: bool) -> Option<usize> {
         let none = F::neg_infinity();
         let pairs = self.indices.iter().zip(self.log_probabilities);
         let class = pairs
@@ -106,134 +77,137 @@ impl<F: Real> Against<'_, F> {
             let mut other = 0..self.student.len();
             other.find(|&class| !self.indices.iter().any(|&index| index as usize == class))
         };
-        match class {
-            Some(class) => Err(Fault::RuledOut {
-                side: Side::Student,
-                class,
-            }),
-            None if teacher.tail > 0.0 && others == none => Err(Fault::RuledOut {
-                side: Side::Student,
-                class: tail().unwrap_or(0),
-            }),
-            None => Ok(()),
-        }
+        class.or_else(|| {
+            (teacher.tail > 0.0 && !others)
+                .then(tail)
+                .map(Option::unwrap_or_default)
+        })
     }
 
-    /// Leaves exp(z − others) in `buffer`, 0 for the classes of S.
-    #[inline(always)]
-    pub(super) fn forward(&self, buffer: &mut [F]) -> Result<Row, Fault> {
-        let others_most = self.others(buffer)?;
-        let teacher = self.teacher();
-        let mut sums = [0.0; LANES];
-        if others_most > F::neg_infinity() {
-            for block in buffer.chunks_mut(BLOCK) {
-                // In place: an exponential reads its logit before it is written.
-                in_place(block, others_most);
-                add(&mut sums, [&*block], |[e]| e.widen());
-            }
-        } else {
-            buffer.fill(F::zero());
-        }
-        let others: f64 = sums.iter().sum();
-        let log_others = others_most.widen() + others.ln();
+    /// Looks for a fault without the exponentials of the whole row.
+    pub(super) fn check(&self, scratch: &mut Scratch<F>) -> Result<(), Fault> {
+        let none = F::neg_infinity();
+        let finite = vectorize(
+            #[inline(always)]
+            || {
+                largest(self.student, Side::Student)?;
+                Ok(self.student.iter().filter(|z| **z > none).count())
+            },
+        )?;
+        let inside = self.indices.iter();
+        let inside = inside.filter(|&&index| self.student[index as usize] > none);
+        let teacher = self.teacher(&mut scratch.inside.teacher);
+        refuse(self.ruled_out(&teacher, finite > inside.count()))
+    }
 
+    /// The sums and the value; what the gradient is made of stays in the scratch if it is kept.
+    fn forward(&self, scratch: &mut Scratch<F>, keep: Keep) -> Result<Row, Fault> {
+        let whole = others(self.student, self.indices, scratch, keep);
         let logit = |index: u32| self.student[index as usize].widen();
+        let is_logit = |&index: &u32| logit(index) < f64::INFINITY;
+        // Not fine are others that are all masked, too: only a fault if S is.
+        if !whole.is_fine() || !self.indices.iter().all(is_logit) {
+            vectorize(
+                #[inline(always)]
+                || largest(self.student, Side::Student),
+            )?;
+        }
+        let log_others = if whole.is_fine() {
+            whole.most + whole.total.ln()
+        } else {
+            f64::NEG_INFINITY
+        };
+        let Inside {
+            student, teacher, ..
+        } = &mut scratch.inside;
+        let side = self.teacher(teacher);
         let logits = self.indices.iter().map(|&index| logit(index));
-        let most = logits.fold(others_most.widen(), f64::max);
-        let inside: f64 = self
-            .indices
-            .iter()
-            .map(|&index| (logit(index) - most).exponential())
-            .sum();
+        let most = logits.clone().fold(log_others, f64::max);
+        student.clear();
+        student.extend(logits.map(|logit| logit - most));
+        let inside = exponentiate(student);
         let log_total = most + (inside + (log_others - most).exponential()).ln();
 
+        // ln p − ln q is the first less the second, but for these.
+        let on_teacher = (side.most - side.excess).exponential();
         let mut value = 0.0;
-        for (&index, log) in self.indices.iter().zip(self.log_probabilities) {
-            let log = log.widen() - teacher.excess;
-            let probability = log.exponential();
+        let logs = self.indices.iter().zip(self.log_probabilities);
+        for ((&index, log), e) in logs.zip(&*teacher) {
+            let probability = e * on_teacher;
             if probability > 0.0 {
+                let log = log.widen() - side.excess;
                 value += probability * (log - (logit(index) - log_total));
             }
         }
         let log_tail = log_others - log_total;
-        if teacher.tail > 0.0 {
-            value += teacher.tail * (teacher.log_tail - log_tail);
+        if side.tail > 0.0 {
+            value += side.tail * (side.log_tail - log_tail);
         }
-        let value = if self.ruled_out(&teacher, others_most).is_err() {
+        let ruled_out = self.ruled_out(&side, whole.is_fine());
+        let value = if ruled_out.is_some() {
             f64::INFINITY
         } else {
             // The divergence is never negative; what lies below zero is the rounding of this sum.
             value.max(0.0)
         };
-        let tail = log_tail.exponential();
         Ok(Row {
             value,
-            log_total,
-            others: if others > 0.0 {
-                (tail - teacher.tail) / others
+            ruled_out,
+            on_inside: [(most - log_total).exponential(), on_teacher],
+            on_others: if whole.is_fine() {
+                (log_tail.exponential() - side.tail) / whole.total
             } else {
                 0.0
             },
-            teacher_excess: teacher.excess,
         })
     }
 
-    /// The gradient by the logit of each class of S.
-    #[inline(always)]
-    fn inside(&self, row: &Row, factor: f64) -> impl Iterator<Item = (usize, F)> {
-        let pairs = self.indices.iter().zip(self.log_probabilities);
-        pairs.map(move |(&index, log)| {
-            let q = (self.student[index as usize].widen() - row.log_total).exponential();
-            let p = (log.widen() - row.teacher_excess).exponential();
-            (index as usize, F::narrow(factor * (q - p)))
-        })
+    pub(super) fn value(&self, scratch: &mut Scratch<F>) -> Result<f64, Fault> {
+        Ok(self.forward(scratch, Keep::Nothing)?.value)
     }
 
-    #[inline(always)]
-    fn finite(&self, buffer: &mut [F]) -> Result<Row, Fault> {
-        let row = self.forward(buffer)?;
-        if row.value.is_infinite() {
-            let others = self.others(buffer)?;
-            self.ruled_out(&self.teacher(), others)?;
-        }
-        Ok(row)
-    }
-
-    #[inline(always)]
-    pub(super) fn write(&self, factor: f64, gradient: &mut [F]) -> Result<f64, Fault> {
-        let row = self.finite(gradient)?;
-        let others = F::narrow(factor * row.others);
-        for g in gradient.iter_mut() {
-            *g = *g * others;
-        }
-        for (class, g) in self.inside(&row, factor) {
-            gradient[class] = g;
-        }
-        Ok(row.value)
-    }
-
-    #[inline(always)]
-    pub(super) fn add(
+    /// The value, and `factor` times the gradient into `gradient` or onto it.
+    pub(super) fn gradient(
         &self,
         factor: f64,
+        store: Store,
         gradient: &mut [F],
-        buffer: &mut [F],
+        scratch: &mut Scratch<F>,
     ) -> Result<f64, Fault> {
-        let row = self.finite(buffer)?;
-        let others = F::narrow(factor * row.others);
-        for (g, &e) in gradient.iter_mut().zip(&*buffer) {
-            *g = *g + e * others;
-        }
-        for (class, g) in self.inside(&row, factor) {
-            gradient[class] = gradient[class] + g;
-        }
+        let row = self.forward(scratch, Keep::Exponentials)?;
+        refuse(row.ruled_out)?;
+        let [on_student, on_teacher] = row.on_inside;
+        let inside = &mut scratch.inside;
+        inside.gradient.clear();
+        let pairs = inside.student.iter().zip(&inside.teacher);
+        inside
+            .gradient
+            .extend(pairs.map(|(q, p)| F::narrow(factor * (q * on_student - p * on_teacher))));
+        put(
+            scratch,
+            self.indices,
+            factor * row.on_others,
+            store,
+            gradient,
+        );
         Ok(row.value)
     }
 }
 
-#[inline(always)]
-fn in_place<F: Real>(logits: &mut [F], most: F) {
-    for z in logits {
-        *z = (*z - most).exponential();
-    }
+fn refuse(ruled_out: Option<usize>) -> Result<(), Fault> {
+    let side = Side::Student;
+    ruled_out.map_or(Ok(()), |class| Err(Fault::RuledOut { side, class }))
+}
+
+/// Makes exponentials of these numbers, and adds them up.
+fn exponentiate(numbers: &mut [f64]) -> f64 {
+    vectorize(
+        #[inline(always)]
+        || {
+            for number in &mut *numbers {
+                *number = number.exponential();
+            }
+        },
+    );
+    numbers.iter().sum()
 }
