@@ -17,7 +17,7 @@ use rarefy::distill::{
 };
 use rarefy::prelude::*;
 use rarefy::prune::{self, Amount};
-use rarefy::quantize::{Granularity, Linear, Profile};
+use rarefy::quantize::{BlockShape, Granularity, Linear, Profile};
 use serde_json::Value;
 
 fn cases(file: &str) -> Vec<Value> {
@@ -241,4 +241,43 @@ fn the_torch_profile_gives_torchs_codes_and_scales() {
         differing > 20,
         "the corpus should hold cases where x · (1/s) and x / s differ"
     );
+}
+
+#[test]
+fn each_profile_gives_its_peers_scales_zero_points_and_codes() {
+    for case in &cases("quantize_peers.json") {
+        let weights: ArrayD<f32> = array(&case["weights"], &case["shape"]);
+        let block: Vec<usize> = serde_json::from_value(case["block"].clone()).unwrap();
+        let profile = match case["peer"].as_str().unwrap() {
+            "torch" => Profile::Torch,
+            "torchao" => Profile::Torchao,
+            "compressed_tensors" => Profile::CompressedTensors,
+            _ => Profile::Onnx,
+        };
+        let bits = u32::try_from(case["bits"].as_u64().unwrap()).unwrap();
+        let block = Granularity::PerBlock(BlockShape::new(&block).unwrap());
+        let mut linear = Linear::new(bits).profile(profile).granularity(block);
+        if case["affine"].as_bool().unwrap() {
+            linear = linear.affine();
+        }
+        if !case["signed"].as_bool().unwrap() {
+            linear = linear.unsigned();
+        }
+        let at = format!(
+            "{} {bits} affine {} signed {} {} in {}",
+            case["peer"], case["affine"], case["signed"], case["shape"], case["block"]
+        );
+        let q = linear.quantize(&weights).unwrap();
+        let scales: Vec<u64> = q.scales().iter().map(|s| s.to_bits().into()).collect();
+        assert_eq!(scales, integers(&case["scales"]), "scales of {at}");
+        let theirs: Vec<i32> = serde_json::from_value(case["zeros"].clone()).unwrap();
+        if q.zero_points().is_empty() {
+            assert!(theirs.iter().all(|&zero| zero == 0), "zero points of {at}");
+        } else {
+            assert_eq!(q.zero_points(), theirs, "zero points of {at}");
+        }
+        let codes: Vec<i32> = q.codes().into_iter().collect();
+        let theirs: Vec<i32> = serde_json::from_value(case["codes"].clone()).unwrap();
+        assert_eq!(codes, theirs, "codes of {at}");
+    }
 }

@@ -389,6 +389,7 @@ mod tests {
                             divisor_below: f64::from(coding.highest - coding.lowest),
                             least: f32::MIN_POSITIVE,
                             instead: f32::MIN_POSITIVE,
+                            instead_zero: None,
                             single: false,
                             finite: true,
                         };
@@ -457,6 +458,7 @@ mod tests {
                 divisor_below: 127.0,
                 least: f32::MIN_POSITIVE,
                 instead: f32::MIN_POSITIVE,
+                instead_zero: None,
                 single: false,
                 finite: true,
             };

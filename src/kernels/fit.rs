@@ -22,9 +22,10 @@ pub struct Fit {
     pub(crate) divisor: f64,
     /// Where the zero point is fixed, what the least number is divided by; the larger scale is taken.
     pub(crate) divisor_below: f64,
-    /// The least scale, and what takes the place of a smaller one.
+    /// The least scale, and what takes the place of a smaller one, if need be with another zero point.
     pub(crate) least: f32,
     pub(crate) instead: f32,
+    pub(crate) instead_zero: Option<i32>,
     /// Whether each step is rounded to f32, as by those who compute in it.
     pub(crate) single: bool,
     /// Whether the scale is lowered until what the outermost codes mean is finite.
@@ -48,11 +49,18 @@ impl Fit {
         // Of two f32 this is one f32 division: the quotient in f64 has more than twice the digits, so rounding it
         // again gives the same (Figueroa 1995).
         let mut scale = quotient as f32;
-        // Not `max`, which would turn a NaN into something.
         if scale < self.least {
-            scale = self.instead;
+            let zero = self.zero_point(low, f64::from(self.instead));
+            return (self.instead, self.instead_zero.unwrap_or(zero));
         }
-        let zero = self.zero_point(low, scale);
+        // Who computes the scale in f64 has the zero point from it before it is rounded.
+        let unrounded = self.zero == Zero::Held && !self.single;
+        let precise = if unrounded {
+            quotient
+        } else {
+            f64::from(scale)
+        };
+        let zero = self.zero_point(low, precise);
         let most = f64::from(f32::MAX);
         if self.finite && low >= -most && high <= most {
             // The quotient was rounded up, and with it the outermost code would come back as infinity. Only for
@@ -77,12 +85,12 @@ impl Fit {
         clippy::cast_possible_truncation,
         reason = "held within the codes before, and where f32 is followed all is f32"
     )]
-    fn zero_point(&self, low: f64, scale: f32) -> i32 {
+    fn zero_point(&self, low: f64, scale: f64) -> i32 {
         let (lowest, highest) = (f64::from(self.lowest), f64::from(self.highest));
         let steps = if self.single {
-            f64::from(low as f32 / scale)
+            f64::from(low as f32 / scale as f32)
         } else {
-            low / f64::from(scale)
+            low / scale
         };
         match self.zero {
             Zero::Fixed(zero) => zero,
@@ -109,6 +117,7 @@ mod tests {
             divisor_below: 255.0,
             least: f32::MIN_POSITIVE,
             instead: f32::MIN_POSITIVE,
+            instead_zero: None,
             single,
             finite: true,
         }
@@ -148,9 +157,10 @@ mod tests {
     fn a_scale_that_is_too_small_is_replaced() {
         let fit = Fit {
             instead: 1.0,
+            instead_zero: Some(0),
             ..affine(false)
         };
-        assert_eq!(fit.parameters(-1e-40, 1e-40), (1.0, -128));
+        assert_eq!(fit.parameters(-1e-40, 1e-40), (1.0, 0));
     }
 
     #[test]

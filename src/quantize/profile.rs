@@ -15,8 +15,8 @@ use crate::kernels::fit::{Fit, Zero};
 /// | symmetric codes of b bits | ±(2ᵇ⁻¹−1) | −2ᵇ⁻¹ ..= 2ᵇ⁻¹−1 | −2ᵇ⁻¹ ..= 2ᵇ⁻¹−1 | ±(2ᵇ⁻¹−1) | −2ᵇ⁻¹ ..= 2ᵇ⁻¹−1 |
 /// | symmetric scale s | x / h | x / ((h−l)/2), for int8 127.5 | x / ((h−l)/2) | 2x / (h−l) | x / ((h−l)/2) |
 /// | affine scale s | (b−a) / (h−l) | (b−a) / (h−l) | (b−a) / (h−l) | (b−a) / (h−l) | (b−a) / (h−l) |
-/// | least scale | m | ε | m | below m it is 1 | 0 becomes ε |
-/// | zero point, held within the codes | l − rhe(a / s) | l − rhe(a / s) | l − rhe(a / s) | rhe(l − a / s) | rhe(l − a / s), held before rounding |
+/// | least scale | m | ε | m | below m it is 1, and z is 0 | 0 becomes ε |
+/// | zero point, held within the codes | l − rhe(a / s) | l − rhe(a / s) | l − rhe(a / s) | rhe(l − a / s), s not yet rounded to f32 | rhe(l − a / s), held before rounding |
 /// | code, held within the codes | rhe(w / s) + z | rhe(w · (1/s)) + z | rhe(w · (1/s)) + z | rhe(w / s) + z | rhe(w / s + z) |
 /// | arithmetic | scale in f64, stored in f32 | f32 | f32 | scale in f64 | f32 |
 ///
@@ -126,6 +126,7 @@ impl Profile {
             divisor_below,
             least,
             instead,
+            instead_zero: (self == Self::Onnx).then_some(0),
             single: single && !matches!(self, Self::Rarefy | Self::Onnx),
             finite: self == Self::Rarefy,
         }
