@@ -17,9 +17,9 @@
 mod floors;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use ndarray::{Array2, Zip};
+use ndarray::{Array2, Axis, Zip};
 use rarefy::prelude::*;
-use rarefy::prune::{Magnitude, Unstructured, l1_unstructured};
+use rarefy::prune::{Magnitude, SemiStructured, Unstructured, l1_unstructured};
 use std::hint::black_box;
 
 const SHAPE: (usize, usize) = (4096, 4096);
@@ -114,5 +114,58 @@ fn apply(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, l1, apply);
+/// What a good user would write for N of M: every group sorted by magnitude, on all threads.
+fn naive_groups(weights: &mut Array2<f32>, keep: usize, of: usize) -> Array2<bool> {
+    let mut mask = Array2::from_elem(weights.dim(), true);
+    Zip::from(weights.rows_mut())
+        .and(mask.rows_mut())
+        .par_for_each(|mut weights, mut mask| {
+            let mut order: Vec<usize> = Vec::with_capacity(of);
+            for start in (0..weights.len()).step_by(of) {
+                order.clear();
+                order.extend(start..start + of);
+                order.sort_by(|&a, &b| weights[a].abs().total_cmp(&weights[b].abs()));
+                for &place in &order[..of - keep] {
+                    weights[place] = 0.0;
+                    mask[place] = false;
+                }
+            }
+        });
+    mask
+}
+
+fn n_of_m(c: &mut Criterion) {
+    let weights = floors::normal(SHAPE, 0.02, 1);
+    let bytes = size_of_val(weights.as_slice().expect("a fresh array is contiguous"));
+    let mut group = c.benchmark_group("n of m 4096x4096");
+    floors::configure(&mut group, bytes);
+    for (keep, of) in [(2, 4), (4, 8), (8, 16)] {
+        let pruner = SemiStructured::new(Magnitude, keep, of, Axis(1));
+        group.bench_function(format!("{keep}:{of}"), |b| {
+            b.iter_batched_ref(
+                || weights.clone(),
+                |weights| pruner.prune(weights).expect("weights are numbers"),
+                BatchSize::PerIteration,
+            );
+        });
+        group.bench_function(format!("{keep}:{of} mask only"), |b| {
+            b.iter(|| {
+                pruner
+                    .mask(black_box(&weights))
+                    .expect("weights are numbers")
+            });
+        });
+        group.bench_function(format!("{keep}:{of} naive"), |b| {
+            b.iter_batched_ref(
+                || weights.clone(),
+                |weights| naive_groups(weights, keep, of),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    floors::add(&mut group, &weights);
+    group.finish();
+}
+
+criterion_group!(benches, l1, n_of_m, apply);
 criterion_main!(benches);

@@ -50,6 +50,9 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     fn check_row(student: &[Self], against: RowAgainst<'_, Self>) -> Result<(), Fault>;
 
     #[doc(hidden)]
+    fn rank_magnitudes(weights: &[Self], pattern: Pattern, words: &mut [u64]) -> Self::Bits;
+
+    #[doc(hidden)]
     fn magnitude_of(value: Self) -> Self::Bits;
     #[doc(hidden)]
     fn ordinal_of(value: Self) -> Self::Bits;
@@ -182,7 +185,7 @@ macro_rules! bits {
                 u64::from(self)
             }
             fn rank_groups(keys: &[Self], pattern: Pattern, words: &mut [u64]) {
-                short_groups::rank(keys, pattern, words);
+                short_groups::rank(keys, |key| key, pattern, words);
             }
         }
     };
@@ -261,6 +264,10 @@ macro_rules! real {
 
             fn check_row(student: &[Self], against: RowAgainst<'_, Self>) -> Result<(), Fault> {
                 divergence::find_fault(student, against)
+            }
+
+            fn rank_magnitudes(weights: &[Self], pattern: Pattern, words: &mut [u64]) -> $bits {
+                short_groups::rank(weights, Self::magnitude_of, pattern, words)
             }
 
             const INFINITE: $bits = <$float>::INFINITY.to_bits();
