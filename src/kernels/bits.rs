@@ -149,8 +149,15 @@ fn apply_chunk<T: Copy>(words: &[u64], values: &mut [T], zero: T) {
     let (blocks, rest) = values.as_chunks_mut::<WORD>();
     let whole = blocks.len();
     for (block, &word) in blocks.iter_mut().zip(words) {
-        for (bit, value) in block.iter_mut().enumerate() {
-            *value = if word >> bit & 1 == 1 { *value } else { zero };
+        // Where whole slices go and stay, nothing is read, and what stays is not even touched.
+        match word {
+            u64::MAX => {}
+            0 => block.fill(zero),
+            _ => {
+                for (bit, value) in block.iter_mut().enumerate() {
+                    *value = if word >> bit & 1 == 1 { *value } else { zero };
+                }
+            }
         }
     }
     for (bit, value) in rest.iter_mut().enumerate() {

@@ -27,6 +27,7 @@ pub(crate) mod dispatch;
 pub(crate) mod divergence;
 mod exp;
 pub(crate) mod extremes;
+pub(crate) mod factors;
 pub(crate) mod fidelity;
 pub(crate) mod finite;
 pub(crate) mod folds;
