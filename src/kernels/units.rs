@@ -228,6 +228,9 @@ impl Layout for Slices {
                 (super::runs::is_set(kept, unit), (unit + 1) * self.inner)
             })
         };
+        if self.outer == 1 {
+            return row;
+        }
         super::runs::repeat(&row, self.row(), self.total())
     }
 }
