@@ -10,7 +10,7 @@
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Throughput};
-use ndarray::Array2;
+use ndarray::{Array2, NdFloat};
 use ndarray_rand::RandomExt;
 use ndarray_rand::rand::SeedableRng;
 use ndarray_rand::rand_distr::Normal;
@@ -38,13 +38,13 @@ pub fn configure(group: &mut BenchmarkGroup<'_, WallTime>, bytes: usize) {
 }
 
 /// Adds the floors `sum` (every value is read) and `scale` (read and written in place).
-pub fn add(group: &mut BenchmarkGroup<'_, WallTime>, values: &Array2<f32>) {
+pub fn add<T: NdFloat>(group: &mut BenchmarkGroup<'_, WallTime>, values: &Array2<T>) {
     let mut values = values.clone().into_raw_vec_and_offset().0;
     group.bench_function("floor: sum", |b| b.iter(|| sum(black_box(&values))));
     group.bench_function("floor: scale", |b| {
         b.iter(|| {
             // A factor of exactly 1, which the compiler does not know: values stay as they are.
-            let factor = black_box(1.0);
+            let factor = black_box(T::one());
             values.par_chunks_mut(CHUNK).for_each(|chunk| {
                 for value in chunk {
                     *value *= factor;
@@ -54,15 +54,15 @@ pub fn add(group: &mut BenchmarkGroup<'_, WallTime>, values: &Array2<f32>) {
     });
 }
 
-fn sum(values: &[f32]) -> f32 {
+fn sum<T: NdFloat>(values: &[T]) -> T {
     let chunks = values.par_chunks(CHUNK).map(|chunk| {
-        let mut sums = [0.0; LANES];
+        let mut sums = [T::zero(); LANES];
         for lane in chunk.chunks_exact(LANES) {
-            for (sum, value) in sums.iter_mut().zip(lane) {
+            for (sum, &value) in sums.iter_mut().zip(lane) {
                 *sum += value;
             }
         }
-        sums.iter().sum::<f32>()
+        sums.into_iter().fold(T::zero(), |total, sum| total + sum)
     });
-    chunks.sum()
+    chunks.reduce(T::zero, |a, b| a + b)
 }

@@ -31,6 +31,7 @@ pub(crate) mod divergence;
 pub(crate) mod encode;
 mod exp;
 pub(crate) mod extremes;
+pub(crate) mod factors;
 pub(crate) mod fidelity;
 pub(crate) mod finite;
 pub(crate) mod fit;

@@ -42,7 +42,7 @@ pub(crate) fn keep_n_of_m<K: Keys>(
 ) -> Vec<u64> {
     let pattern = Pattern { keep, of, first };
     if lanes.inner == 1 && pattern.is_short() {
-        short_groups::keep_in_rows(keys, lanes.count, pattern).0
+        short_groups::keep_in_rows(keys, lanes.count, pattern)
     } else {
         keep_by_sorting(keys, lanes, pattern)
     }
@@ -56,18 +56,17 @@ pub(crate) fn keep_largest_n_of_m<F: Real>(
     of: usize,
     first: FirstToGo,
 ) -> Result<Vec<u64>, usize> {
-    let keys = Magnitudes(weights);
     let pattern = Pattern { keep, of, first };
     if lanes.inner == 1 && pattern.is_short() {
         // One pass over the memory: NaN has the highest magnitude.
-        let (words, highest) = short_groups::keep_in_rows(&keys, lanes.count, pattern);
+        let (words, highest) = short_groups::keep_largest_in_rows(weights, lanes.count, pattern);
         if highest <= F::INFINITE {
             return Ok(words);
         }
     }
     match first_nan(weights) {
         Some(place) => Err(place),
-        None => Ok(keep_by_sorting(&keys, lanes, pattern)),
+        None => Ok(keep_by_sorting(&Magnitudes(weights), lanes, pattern)),
     }
 }
 
@@ -189,16 +188,9 @@ mod tests {
                     inner,
                 };
                 let keys = Magnitudes(&weights);
-                for (keep, of) in [
-                    (2, 4),
-                    (4, 8),
-                    (8, 16),
-                    (1, 3),
-                    (0, 5),
-                    (5, 5),
-                    (3, 400),
-                    (1, 1),
-                ] {
+                // All lengths of a group that hardware and papers know, and odd ones.
+                let halves = (2..=16).map(|of| (of / 2, of));
+                for (keep, of) in halves.chain([(0, 5), (5, 5), (3, 400), (1, 1)]) {
                     for first in [FirstToGo::Lower, FirstToGo::Higher] {
                         let words = keep_n_of_m(&keys, lanes, keep, of, first);
                         let at = format!("{keep}:{of} of {lanes:?}, {first:?}, {level:?}");

@@ -61,7 +61,7 @@ macro_rules! bits {
                 u64::from(self)
             }
             fn rank_groups(keys: &[Self], pattern: Pattern, words: &mut [u64]) {
-                short_groups::rank(keys, pattern, words);
+                short_groups::rank(keys, |key| key, pattern, words);
             }
             fn select(keys: &dyn Supply<Self>, drop: usize, limit: Self) -> Option<Vec<u64>> {
                 select::select(&Buffered(keys), drop, limit)

@@ -118,8 +118,34 @@ impl<F: Real> Keys for Ranked<'_, F> {
     #[inline(always)]
     fn key(&self, index: usize) -> F::Bits {
         let weight = self.weights[index];
-        let score = self.source.score(weight, index);
-        if weight.is_nan() || score.is_nan() {
+        self.ranked(weight, self.source.score(weight, index))
+    }
+    #[inline(always)]
+    fn fill(&self, start: usize, into: &mut [F::Bits]) {
+        let weights = &self.weights[start..start + into.len()];
+        let pairs = into.iter_mut().zip(weights);
+        // What the scores are is asked once, not for each.
+        match self.source {
+            Source::Magnitude => pairs.for_each(|(key, &weight)| {
+                *key = self.ranked(weight, weight.abs());
+            }),
+            Source::Given(scores) => pairs.zip(&scores[start..]).for_each(|((key, &w), &score)| {
+                *key = self.ranked(w, score);
+            }),
+            Source::Product(factors) => pairs.zip(&factors[start..]).for_each(|((key, &w), &f)| {
+                *key = self.ranked(w, (w * f).abs());
+            }),
+            Source::Random { .. } => pairs.enumerate().for_each(|(index, (key, &weight))| {
+                *key = self.ranked(weight, self.source.score(weight, start + index));
+            }),
+        }
+    }
+}
+
+impl<F: Real> Ranked<'_, F> {
+    #[inline(always)]
+    fn ranked(&self, weight: F, score: F) -> F::Bits {
+        if weight.is_nan() | score.is_nan() {
             place(self.nan)
         } else if weight == F::zero() {
             F::Bits::default().plus(1)

@@ -12,6 +12,7 @@ use super::fit::Fit;
 use super::keys::Magnitudes;
 pub(crate) use super::ordinal::Bits;
 use super::ranges::Finite;
+use super::short_groups::{self, Pattern};
 use super::tiling::Tiling;
 use super::{exp, log, logistic, select};
 use std::fmt::Debug;
@@ -81,6 +82,9 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
         steps: Steps<'_>,
         values: &mut [Self],
     );
+
+    #[doc(hidden)]
+    fn rank_magnitudes(weights: &[Self], pattern: Pattern, words: &mut [u64]) -> Self::Bits;
 
     #[doc(hidden)]
     fn magnitude_of(value: Self) -> Self::Bits;
@@ -258,6 +262,10 @@ macro_rules! real {
 
             fn check_row(student: &[Self], against: RowAgainst<'_, Self>) -> Result<(), Fault> {
                 divergence::find_fault(student, against)
+            }
+
+            fn rank_magnitudes(weights: &[Self], pattern: Pattern, words: &mut [u64]) -> $bits {
+                short_groups::rank(weights, Real::magnitude, pattern, words)
             }
 
             fn select_magnitudes(weights: &[Self], drop: usize, limit: $bits) -> Option<Vec<u64>> {

@@ -75,8 +75,14 @@ pub(crate) fn repeat(pattern: &[u64], len: usize, total: usize) -> Vec<u64> {
         put(&mut longer, copy * len, pattern, len);
     }
     for_chunks_mut(&mut words, CHUNK / WORD, |chunk, words| {
-        for (number, word) in words.iter_mut().enumerate() {
-            *word = read(&longer, (chunk * CHUNK + number * WORD) % len);
+        // One division a chunk, not one a word.
+        let mut place = chunk * CHUNK % len;
+        for word in words {
+            *word = read(&longer, place);
+            place += WORD;
+            if place >= len {
+                place = if len < WORD { place % len } else { place - len };
+            }
         }
     });
     if let Some(last) = words.last_mut() {

@@ -9,8 +9,10 @@ use super::real::Real;
 
 /// Sums in flight within a stretch.
 const LANES: usize = 8;
-/// Neighbouring slices whose sums one task keeps.
-const TOGETHER: usize = 4096;
+/// Neighbouring values, and so at most as many slices, that one task adds up: their sums stay in the first-level cache.
+const TOGETHER: usize = 1024;
+/// Rows that are added to sums between fetching and storing them.
+const ROWS_AT_ONCE: usize = 8;
 /// The fewest rows that one task adds up, so that the sums of all tasks are few beside the tensor.
 const ROWS: usize = 64;
 
@@ -116,10 +118,19 @@ impl Slices {
             vectorize(
                 #[inline(always)]
                 || {
-                    for number in down * rows..self.outer.min((down + 1) * rows) {
+                    let rows = down * rows..self.outer.min((down + 1) * rows);
+                    let values = |number: usize| {
                         let start = number * row + units.start * inner;
-                        let values = &values[start..start + units.len() * inner];
-                        add_row(fold, units.start, inner, values, &mut results);
+                        &values[start..start + units.len() * inner]
+                    };
+                    let mut number = rows.start;
+                    while inner == 1 && number + ROWS_AT_ONCE <= rows.end {
+                        let rows = std::array::from_fn(|i| values(number + i));
+                        add_rows::<F, O, ROWS_AT_ONCE>(fold, units.start, rows, &mut results);
+                        number += ROWS_AT_ONCE;
+                    }
+                    for number in number..rows.end {
+                        add_row(fold, units.start, inner, values(number), &mut results);
                     }
                 },
             );
@@ -133,6 +144,25 @@ impl Slices {
             }
         }
         results
+    }
+}
+
+/// What [`add_row`] does of one row after the other, where each value is of a unit of its own.
+#[inline(always)]
+fn add_rows<F: Real, O: Fold<F>, const N: usize>(
+    fold: &O,
+    first: usize,
+    rows: [&[F]; N],
+    results: &mut [f64],
+) {
+    // All as long as the results, so that the compiler knows that no index is out of bounds.
+    let rows = rows.map(|row| &row[..results.len()]);
+    for (number, result) in results.iter_mut().enumerate() {
+        let mut total = *result;
+        for row in rows {
+            total = fold.step(first + number, total, row[number]);
+        }
+        *result = total;
     }
 }
 
@@ -198,6 +228,9 @@ impl Layout for Slices {
                 (super::runs::is_set(kept, unit), (unit + 1) * self.inner)
             })
         };
+        if self.outer == 1 {
+            return row;
+        }
         super::runs::repeat(&row, self.row(), self.total())
     }
 }

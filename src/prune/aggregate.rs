@@ -47,17 +47,55 @@ impl Aggregate {
         }
     }
 
-    /// The score of each unit; a unit with NaN among its weights or scores has the score NaN.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a mean; more than 2⁵³ weights do not occur"
-    )]
+    /// The score of each unit, after [`Scored::check`]. A unit with NaN among its weights or scores has the score NaN.
     pub(super) fn scores<F: Float, L: Layout>(
         self,
         scored: &Scored<'_, F>,
         layout: &L,
         nan: NanRule,
-    ) -> UnitScores {
+    ) -> Result<UnitScores> {
+        let mut scores = self.computed(scored, layout);
+        if nan == NanRule::Error {
+            if self.shows_odd_weights(scored) && scores.iter().all(|&score| is_plain(score)) {
+                // So there is neither, and no sweep is needed to look for them.
+                let zeros = vec![false; scores.len()];
+                return Ok(UnitScores { scores, zeros });
+            }
+            scored.check(nan)?;
+        } else {
+            // Extremes pass NaN over.
+            let bad = layout.fold(&scored.weights, &NotNumbers);
+            let bad_scores = layout.fold(&scored.values(), &NotNumbers);
+            for (score, bad) in scores.iter_mut().zip(bad.iter().zip(bad_scores)) {
+                if bad.0 + bad.1 > 0.0 {
+                    *score = f64::NAN;
+                }
+            }
+        }
+        let nonzero = layout.fold(&scored.weights, &NonZero);
+        let zeros = nonzero.into_iter().map(|count| count == 0.0).collect();
+        Ok(UnitScores { scores, zeros })
+    }
+
+    /// Whether a unit's score is 0, infinite or NaN wherever one of its weights is NaN or all are zero.
+    ///
+    /// So are sums and norms of magnitudes: squares of an f64 that leave its range are taken relative to the largest
+    /// magnitude other than NaN, and then that is 0 or infinite, or the sum NaN.
+    fn shows_odd_weights<F: Float>(self, scored: &Scored<'_, F>) -> bool {
+        let shows = match self {
+            Self::Sum | Self::Mean | Self::AbsoluteSum => true,
+            Self::Norm(order) => order == 1.0 || order == 2.0,
+            Self::Max => false,
+        };
+        shows && scored.by_magnitude()
+    }
+
+    /// The formula.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a mean; more than 2⁵³ weights do not occur"
+    )]
+    fn computed<F: Float, L: Layout>(self, scored: &Scored<'_, F>, layout: &L) -> Vec<f64> {
         let values = scored.values();
         let magnitudes = scored.by_magnitude();
         let sum = || {
@@ -67,7 +105,7 @@ impl Aggregate {
                 layout.fold(&values, &Sum)
             }
         };
-        let mut scores = match self {
+        match self {
             Self::Norm(order) => folds::norms(layout, &values, order),
             _ if values.is_empty() => vec![0.0; layout.units()],
             Self::Sum => sum(),
@@ -78,21 +116,10 @@ impl Aggregate {
                 let mean = |(unit, sum)| sum / layout.size(unit).max(1) as f64;
                 sum().into_iter().enumerate().map(mean).collect()
             }
-        };
-        if nan != NanRule::Error {
-            // Extremes pass NaN over.
-            let bad = layout.fold(&scored.weights, &NotNumbers);
-            let bad_scores = layout.fold(&values, &NotNumbers);
-            for (score, bad) in scores.iter_mut().zip(bad.iter().zip(bad_scores)) {
-                if bad.0 + bad.1 > 0.0 {
-                    *score = f64::NAN;
-                }
-            }
-        }
-        let nonzero = layout.fold(&scored.weights, &NonZero);
-        UnitScores {
-            scores,
-            zeros: nonzero.into_iter().map(|count| count == 0.0).collect(),
         }
     }
+}
+
+fn is_plain(score: f64) -> bool {
+    score > 0.0 && score < f64::INFINITY
 }

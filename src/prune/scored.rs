@@ -3,6 +3,7 @@
 use super::{Elementwise, Importance, NanRule, Rules, TieRule};
 use crate::error::{Error, Result};
 use crate::float::Float;
+use crate::kernels::factors::Products;
 use crate::kernels::gather::gather;
 use crate::kernels::ranked::{Ranked, Source, UnitKeys};
 use crate::kernels::select::{self, Keys, Magnitudes, Scores};
@@ -195,11 +196,20 @@ impl<'a, F: Float> Scored<'a, F> {
 
     /// [`keep`](Self::keep), after [`check`](Self::check).
     pub(super) fn checked_keep(&self, drop: usize, rules: Rules) -> Result<Vec<u64>> {
-        if self.by_magnitude() && rules.nan == NanRule::Error {
-            // The selection reads all weights anyway, and NaN has the largest magnitude.
-            let keys = Magnitudes(&self.weights);
-            if let Some(words) = select::keep_highest_below(&keys, drop, F::INFINITE) {
-                return Ok(tied(&keys, words, rules.ties));
+        if rules.nan == NanRule::Error {
+            // The selection reads all weights anyway, and NaN has the largest key.
+            let words = match &self.scores {
+                Held::Magnitude => {
+                    keep_below(&Magnitudes(&self.weights), drop, rules.ties, F::INFINITE)
+                }
+                Held::Product(factors) => {
+                    let keys = Products::new(&self.weights, factors);
+                    keep_below(&keys, drop, rules.ties, Products::<F>::limit())
+                }
+                Held::Given(_) | Held::Random { .. } => None,
+            };
+            if let Some(words) = words {
+                return Ok(words);
             }
         }
         self.check(rules.nan)?;
@@ -216,6 +226,9 @@ impl<'a, F: Float> Scored<'a, F> {
             Held::Given(scores) if rules.nan == NanRule::Error => {
                 keep(&Scores::new(&self.weights, scores), drop, rules.ties)
             }
+            Held::Product(factors) if rules.nan == NanRule::Error => {
+                keep(&Products::new(&self.weights, factors), drop, rules.ties)
+            }
             _ => keep(&self.keys(rules.nan), drop, rules.ties),
         }
     }
@@ -224,6 +237,12 @@ impl<'a, F: Float> Scored<'a, F> {
 /// Mask bits of what stays when `drop` go.
 pub(super) fn keep<K: Keys>(keys: &K, drop: usize, rule: TieRule) -> Vec<u64> {
     tied(keys, select::keep_highest(keys, drop), rule)
+}
+
+/// [`keep`], or nothing if a key is above `limit`.
+fn keep_below<K: Keys>(keys: &K, drop: usize, rule: TieRule, limit: K::Key) -> Option<Vec<u64>> {
+    let words = select::keep_highest_below(keys, drop, limit)?;
+    Some(tied(keys, words, rule))
 }
 
 /// Mask bits of an exact count, with ties decided by the rule.

@@ -147,8 +147,7 @@ pub(super) fn unit_scores<F: Float, L: Layout>(
     rules: Rules,
     what: &'static str,
 ) -> Result<UnitScores> {
-    scored.check(rules.nan)?;
-    let units = aggregate.scores(scored, layout, rules.nan);
+    let units = aggregate.scores(scored, layout, rules.nan)?;
     units.check(what, rules.nan)?;
     Ok(units)
 }
