@@ -45,15 +45,26 @@ impl<F: Real> Keys for Products<'_, F> {
     }
     #[inline(always)]
     fn key(&self, index: usize) -> F::Bits {
-        let weight = self.weights[index];
-        let product = (weight * self.factors[index]).magnitude();
-        // Zero times infinity is NaN, and an error whatever the weight.
-        let first = (weight == F::zero()) & (product <= F::INFINITE);
-        if first {
-            F::Bits::default()
-        } else {
-            product.plus(1)
+        key(self.weights[index], self.factors[index])
+    }
+    #[inline(always)]
+    fn fill(&self, start: usize, into: &mut [F::Bits]) {
+        let pairs = self.weights[start..].iter().zip(&self.factors[start..]);
+        for (to, (&weight, &factor)) in into.iter_mut().zip(pairs) {
+            *to = key(weight, factor);
         }
+    }
+}
+
+#[inline(always)]
+fn key<F: Real>(weight: F, factor: F) -> F::Bits {
+    let product = (weight * factor).magnitude();
+    // Zero times infinity is NaN, and an error whatever the weight.
+    let first = (weight == F::zero()) & (product <= F::INFINITE);
+    if first {
+        F::Bits::default()
+    } else {
+        product.plus(1)
     }
 }
 

@@ -187,12 +187,24 @@ impl<F: Real> Keys for Scores<'_, F> {
     }
     #[inline(always)]
     fn key(&self, index: usize) -> F::Bits {
-        let score = self.scores[index].ordinal();
-        if self.weights[index] == F::zero() {
-            F::Bits::default()
-        } else {
-            score
+        score_key(self.weights[index], self.scores[index])
+    }
+    #[inline(always)]
+    fn fill(&self, start: usize, into: &mut [F::Bits]) {
+        let pairs = self.weights[start..].iter().zip(&self.scores[start..]);
+        for (key, (&weight, &score)) in into.iter_mut().zip(pairs) {
+            *key = score_key(weight, score);
         }
+    }
+}
+
+#[inline(always)]
+fn score_key<F: Real>(weight: F, score: F) -> F::Bits {
+    let score = score.ordinal();
+    if weight == F::zero() {
+        F::Bits::default()
+    } else {
+        score
     }
 }
 

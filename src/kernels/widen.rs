@@ -50,6 +50,12 @@ impl<S: Narrow> Keys for NarrowMagnitudes<'_, S> {
     fn key(&self, index: usize) -> u32 {
         u32::from(self.0[index].magnitude())
     }
+    #[inline(always)]
+    fn fill(&self, start: usize, into: &mut [u32]) {
+        for (to, weight) in into.iter_mut().zip(&self.0[start..]) {
+            *to = u32::from(weight.magnitude());
+        }
+    }
 }
 
 impl Narrow for bf16 {
