@@ -41,6 +41,9 @@ pub struct Tiling {
 }
 
 impl Tiling {
+    /// A length that is the whole of any axis, even of one without elements.
+    pub(crate) const WHOLE: usize = usize::MAX;
+
     /// Tiles of `tile` elements along each axis of `shape`, none of them 0; nothing if there are more tiles than
     /// can be counted.
     pub(crate) fn new(shape: &[usize], tile: &[usize]) -> Option<Self> {
@@ -49,7 +52,11 @@ impl Tiling {
             .iter()
             .zip(tile)
             .try_fold(1_usize, |count, (&length, &tile)| {
-                count.checked_mul(length.div_ceil(tile))
+                count.checked_mul(if tile == Self::WHOLE {
+                    1
+                } else {
+                    length.div_ceil(tile)
+                })
             })?;
         if shape.contains(&0) {
             let row = Side { length: 0, tile: 1 };
@@ -227,6 +234,14 @@ mod tests {
                 assert!(end == right.len() || right[end] == tiles.end, "{at}");
             }
         }
+    }
+
+    #[test]
+    fn a_whole_axis_has_a_tile_even_without_elements() {
+        let count = |tile: &[usize]| Tiling::new(&[3, 0], tile).unwrap().count();
+        assert_eq!(count(&[1, Tiling::WHOLE]), 3);
+        assert_eq!(count(&[Tiling::WHOLE, Tiling::WHOLE]), 1);
+        assert_eq!(count(&[1, 4]), 0);
     }
 
     #[test]

@@ -138,8 +138,7 @@ impl Granularity {
 
     /// Which element belongs to which scale.
     pub(crate) fn tiling(self, shape: &[usize]) -> Result<Tiling> {
-        const WHOLE: usize = usize::MAX;
-        let mut tile = vec![WHOLE; shape.len()];
+        let mut tile = vec![Tiling::WHOLE; shape.len()];
         let there = |axis: Axis| match axis.index() < shape.len() {
             true => Ok(axis.index()),
             false => Err(Error::AxisOutOfRange {

@@ -14,6 +14,7 @@ use crate::kernels::fit::{Fit, Zero};
 /// |---|---|---|---|---|---|
 /// | symmetric codes of b bits | ±(2ᵇ⁻¹−1) | −2ᵇ⁻¹ ..= 2ᵇ⁻¹−1 | −2ᵇ⁻¹ ..= 2ᵇ⁻¹−1 | ±(2ᵇ⁻¹−1) | −2ᵇ⁻¹ ..= 2ᵇ⁻¹−1 |
 /// | symmetric scale s | x / h | x / ((h−l)/2), for int8 127.5 | x / ((h−l)/2) | 2x / (h−l) | x / ((h−l)/2) |
+/// | symmetric unsigned zero point | 2ᵇ⁻¹ | 128 for b = 8, else 2ᵇ⁻¹−1 | 2ᵇ⁻¹ | 2ᵇ⁻¹ | 2ᵇ⁻¹ |
 /// | affine scale s | (b−a) / (h−l) | (b−a) / (h−l) | (b−a) / (h−l) | (b−a) / (h−l) | (b−a) / (h−l) |
 /// | least scale | m | ε | m | below m it is 1, and z is 0 | 0 becomes ε |
 /// | zero point, held within the codes | l − rhe(a / s) | l − rhe(a / s) | l − rhe(a / s) | rhe(l − a / s), s not yet rounded to f32 | rhe(l − a / s), held before rounding |
@@ -92,10 +93,11 @@ impl Profile {
     pub(super) fn fit(self, scheme: Scheme, shape: Shape, single: bool) -> Fit {
         let codes = scheme.codes();
         let (lowest, highest) = (*codes.start(), *codes.end());
-        let middle = if scheme.is_signed() {
-            0
-        } else {
-            (lowest + highest + 1) / 2
+        let middle = match self {
+            _ if scheme.is_signed() => 0,
+            // PyTorch's own range has 128; any other is "custom" there, and halved downwards.
+            Self::Torch if scheme.bits() != 8 => (lowest + highest) / 2,
+            _ => (lowest + highest + 1) / 2,
         };
         let width = f64::from(highest - lowest);
         let (above, below) = (f64::from(highest - middle), f64::from(middle - lowest));

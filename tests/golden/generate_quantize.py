@@ -52,12 +52,14 @@ def torch_ao(w, block, num_bits, affine, signed):
     """PyTorch's observers; its quantizers where they have the width, their formula elsewhere."""
     low, high = (-(2 ** (num_bits - 1)), 2 ** (num_bits - 1) - 1) if signed else (0, 2**num_bits - 1)
     dtype = torch.qint8 if signed else torch.quint8
+    # Its own range of eight bits has another zero point than the same range as a custom one.
+    custom = {} if num_bits == 8 else {"quant_min": low, "quant_max": high}
     if block == w.shape:
         scheme = torch.per_tensor_affine if affine else torch.per_tensor_symmetric
-        observer = MinMaxObserver(dtype=dtype, qscheme=scheme, quant_min=low, quant_max=high)
+        observer = MinMaxObserver(dtype=dtype, qscheme=scheme, **custom)
     elif block == (1, w.shape[1]):
         scheme = torch.per_channel_affine if affine else torch.per_channel_symmetric
-        observer = PerChannelMinMaxObserver(ch_axis=0, dtype=dtype, qscheme=scheme, quant_min=low, quant_max=high)
+        observer = PerChannelMinMaxObserver(ch_axis=0, dtype=dtype, qscheme=scheme, **custom)
     else:
         return None
     observer(w)

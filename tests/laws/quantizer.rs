@@ -142,6 +142,12 @@ fn check<F: Float>() {
             for values in ALL_VALUES {
                 let weights: ArrayD<F> = array(shape, values);
                 let at = format!("{name} of {values:?} {shape:?}");
+                let wide = values == Values::Extreme && name.contains("Affine");
+                match quantizer.quantize(&weights) {
+                    // From nearly the least to nearly the largest number is no f32.
+                    Err(Error::ScaleOverflow { .. }) if wide => continue,
+                    _ => {}
+                }
                 obeys(&*quantizer, &weights, &at);
                 let expected = quantizer.quantize(&weights).unwrap();
                 each_layout(&weights, |layout, view| {
