@@ -11,6 +11,7 @@ use super::keys::{Buffered, Magnitudes, Supply};
 use super::short_groups::{self, Pattern};
 use super::ties::{self, Tied};
 use super::{exp, log, select};
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 /// An f32 or an f64, seen from the machine room, without a single method: what has a receiver here
@@ -54,6 +55,12 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     fn check_row(student: &[Self], against: RowAgainst<'_, Self>) -> Result<(), Fault>;
     #[doc(hidden)]
     fn select_magnitudes(weights: &[Self], drop: usize, limit: Self::Bits) -> Option<Vec<u64>>;
+
+    // Values as f32, each rounded once, and back: borrowed where they are f32 already.
+    #[doc(hidden)]
+    fn singles_of(values: &[Self]) -> Cow<'_, [f32]>;
+    #[doc(hidden)]
+    fn fill_from_singles(values: &mut [Self], fill: &mut dyn FnMut(&mut [f32]));
 
     #[doc(hidden)]
     fn magnitude_of(value: Self) -> Self::Bits;
@@ -219,9 +226,17 @@ macro_rules! bits {
 bits!(u32, at_least_u32, above_u32);
 bits!(u64, at_least_u64, above_u64);
 
-/// The exponentials of a softmax: in f32 a shorter polynomial, in f64 the only one there is.
+/// What differs by type. The exponentials of a softmax: in f32 a shorter polynomial, in f64 the only one there is.
 macro_rules! softened {
     (powers_of_two, $exp:path) => {
+        fn singles_of(values: &[Self]) -> Cow<'_, [f32]> {
+            Cow::Borrowed(values)
+        }
+
+        fn fill_from_singles(values: &mut [Self], fill: &mut dyn FnMut(&mut [f32])) {
+            fill(values);
+        }
+
         #[inline(always)]
         fn softening_of(inverse_temperature: f64) -> Self {
             exp::softening_f32(inverse_temperature)
@@ -238,6 +253,18 @@ macro_rules! softened {
         }
     };
     (as_it_is, $exp:path) => {
+        fn singles_of(values: &[Self]) -> Cow<'_, [f32]> {
+            Cow::Owned(values.iter().map(|&value| value as f32).collect())
+        }
+
+        fn fill_from_singles(values: &mut [Self], fill: &mut dyn FnMut(&mut [f32])) {
+            let mut singles = vec![0.0; values.len()];
+            fill(&mut singles);
+            for (value, single) in values.iter_mut().zip(singles) {
+                *value = single.into();
+            }
+        }
+
         #[inline(always)]
         fn softening_of(inverse_temperature: f64) -> Self {
             inverse_temperature
