@@ -190,9 +190,7 @@ impl BlockFormat {
             Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K => return None,
             Self::Mxfp4 => block / 4.0 + 2_f64.powi(-128),
             Self::Mxfp8E4M3 | Self::Mxfp8E5M2 => block / 8.0 + 2_f64.powi(-130),
-            Self::Nvfp4 => {
-                block * (17.0 / 96.0) + tensor * 2_f64.powi(-18) + 2_f64.powi(-130)
-            }
+            Self::Nvfp4 => block * (17.0 / 96.0) + tensor * 2_f64.powi(-18) + 2_f64.powi(-130),
         };
         Some(bound * (1.0 + 2_f64.powi(-20)))
     }
@@ -317,7 +315,11 @@ impl BlockFormat {
             coded::Scales::E4M3 => (block[0] & 0x7F == 0x7F).then_some(f32::NAN),
         };
         let blocks = bytes.chunks_exact(self.block_bytes());
-        match blocks.map(scale).enumerate().find_map(|(block, scale)| Some((block, scale?))) {
+        match blocks
+            .map(scale)
+            .enumerate()
+            .find_map(|(block, scale)| Some((block, scale?)))
+        {
             None => Ok(()),
             Some((block, scale)) => Err(Error::not_finite(
                 "scale of block",
@@ -341,11 +343,16 @@ fn tensor_scale<F: Float>(flat: &[F], shape: &[usize]) -> Result<f32> {
         count: 1,
         inner: usize::MAX,
     };
-    let largest = largest_magnitudes(flat, whole).map_err(|place| not_finite(flat, shape, place))?;
+    let largest =
+        largest_magnitudes(flat, whole).map_err(|place| not_finite(flat, shape, place))?;
     let largest = largest.first().copied().unwrap_or_default();
     let largest = F::singles_of(&[F::from_magnitude(largest)])[0];
     let scale = (largest / CODES).max(f32::MIN_POSITIVE);
     // Rounded up, the scale may bring the largest f32 back as infinity.
     let returns = CODES * scale;
-    Ok(if returns.is_infinite() { scale.next_down() } else { scale })
+    Ok(if returns.is_infinite() {
+        scale.next_down()
+    } else {
+        scale
+    })
 }

@@ -19,6 +19,12 @@ const BLOCK: usize = 256;
 /// Beyond this no format of a half and small integers reaches, and squares stay far from infinity.
 pub(super) const TOO_LARGE: f32 = 1e9;
 
+/// What a search tries, and how often it fits codes and lines in turn. More gives little: docs/quantization.md.
+pub(super) type Search = (&'static [f32], usize);
+pub(super) const Q2_SEARCH: Search = (&[-0.9, -0.6, -0.3, 0.0, 0.4], 2);
+pub(super) const Q4_SEARCH: Search = (&[-1.4, -0.9, -0.4, 0.0, 0.4], 2);
+pub(super) const Q5_SEARCH: Search = (&[-1.4, -0.7, 0.0, 0.5], 2);
+
 codec! {
     /// 16 groups of 16, steps and offsets of 4 bits, codes of 2 bits; d and dmin behind.
     Q2_K = 256 in 84, Scales::Halves(&[80, 82]), encode_q2, decode_q2
@@ -49,7 +55,7 @@ fn code<const N: usize, const GROUPS: usize>(
     values: &[f32; BLOCK],
     most: f32,
     finest: f32,
-    (trials, turns): (&[f32], usize),
+    (trials, turns): Search,
 ) -> Coded<N, GROUPS> {
     let x = side_by_side::<N, GROUPS>(values);
     let lines = affine(&x, most, trials, turns);
@@ -111,7 +117,7 @@ fn unpack_six_bits(packed: &[u8]) -> ([u8; 8], [u8; 8]) {
 
 #[inline(always)]
 fn encode_q4(values: &[f32; BLOCK], bytes: &mut [u8; 144], _: f32) -> bool {
-    let coded = code::<32, 8>(values, 15.0, 63.0, (&[-1.4, -0.9, -0.4, 0.0, 0.4], 2));
+    let coded = code::<32, 8>(values, 15.0, 63.0, Q4_SEARCH);
     bytes[..2].copy_from_slice(&half_bytes(coded.d));
     bytes[2..4].copy_from_slice(&half_bytes(coded.dmin));
     bytes[4..16].copy_from_slice(&pack_six_bits(&coded.steps, &coded.offsets));
@@ -133,7 +139,7 @@ fn put_nibbles(codes: &[[u8; 32]; 8], bytes: &mut [u8]) {
 
 #[inline(always)]
 fn encode_q5(values: &[f32; BLOCK], bytes: &mut [u8; 176], _: f32) -> bool {
-    let coded = code::<32, 8>(values, 31.0, 63.0, (&[-1.4, -0.7, 0.0, 0.5], 2));
+    let coded = code::<32, 8>(values, 31.0, 63.0, Q5_SEARCH);
     bytes[..2].copy_from_slice(&half_bytes(coded.d));
     bytes[2..4].copy_from_slice(&half_bytes(coded.dmin));
     bytes[4..16].copy_from_slice(&pack_six_bits(&coded.steps, &coded.offsets));
@@ -150,7 +156,7 @@ fn encode_q5(values: &[f32; BLOCK], bytes: &mut [u8; 176], _: f32) -> bool {
 
 #[inline(always)]
 fn encode_q2(values: &[f32; BLOCK], bytes: &mut [u8; 84], _: f32) -> bool {
-    let coded = code::<16, 16>(values, 3.0, 15.0, (&[-0.9, -0.6, -0.3, 0.0, 0.4], 2));
+    let coded = code::<16, 16>(values, 3.0, 15.0, Q2_SEARCH);
     for (byte, (step, offset)) in bytes.iter_mut().zip(coded.steps.iter().zip(&coded.offsets)) {
         *byte = step | offset << 4;
     }

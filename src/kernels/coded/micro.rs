@@ -47,10 +47,7 @@ fn shared_exponent<T: Minifloat>(values: &[f32]) -> u8 {
 }
 
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "codes have at most 8 bits"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "codes have at most 8 bits")]
 fn code<T: Minifloat>(value: f32) -> u8 {
     nearest::<T>(value) as u8
 }

@@ -135,7 +135,10 @@ mod tests {
 
     #[test]
     fn an_inverse_is_a_number() {
-        assert_eq!((inverse(0.0), inverse(-0.0), inverse(1e-45)), (0.0, 0.0, 0.0));
+        assert_eq!(
+            (inverse(0.0), inverse(-0.0), inverse(1e-45)),
+            (0.0, 0.0, 0.0)
+        );
         assert_eq!(inverse(-0.25), -4.0);
     }
 

@@ -46,7 +46,11 @@ pub(super) fn affine<const N: usize, const GROUPS: usize>(
         for g in 0..GROUPS {
             let value = row[g];
             least[g] = if value < least[g] { value } else { least[g] };
-            largest[g] = if value > largest[g] { value } else { largest[g] };
+            largest[g] = if value > largest[g] {
+                value
+            } else {
+                largest[g]
+            };
             sum[g] += value;
         }
     }
@@ -65,9 +69,9 @@ pub(super) fn affine<const N: usize, const GROUPS: usize>(
         try_line(x, &sum, &inverse_step, &least, most, &mut best);
     }
     for _ in 0..turns {
-        let inverse_step = best.step.map(|step| {
-            if step > NO_RANGE { step.recip() } else { 0.0 }
-        });
+        let inverse_step = best
+            .step
+            .map(|step| if step > NO_RANGE { step.recip() } else { 0.0 });
         let low = best.low;
         try_line(x, &sum, &inverse_step, &low, most, &mut best);
     }
@@ -146,7 +150,11 @@ pub(super) fn through_zero<const N: usize, const GROUPS: usize>(
         for g in 0..GROUPS {
             let value = row[g];
             least[g] = if value < least[g] { value } else { least[g] };
-            largest[g] = if value > largest[g] { value } else { largest[g] };
+            largest[g] = if value > largest[g] {
+                value
+            } else {
+                largest[g]
+            };
         }
     }
     let mut inverse = [0.0; GROUPS];

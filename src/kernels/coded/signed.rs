@@ -7,7 +7,7 @@
 //! The layouts are GGUF's. Codes are chosen as in [`affine`](super::affine): a search, rounded steps, the
 //! nearest codes.
 
-use super::affine::{TOO_LARGE, pairs, put_pairs};
+use super::affine::{Search, TOO_LARGE, pairs, put_pairs};
 use super::nibbles::{byte, even, inverse, largest};
 use super::search::{codes, side_by_side, through_zero};
 use super::{Codec, Scales};
@@ -18,6 +18,10 @@ use crate::kernels::minifloat::{fits_half, half_bytes, half_value};
 const BLOCK: usize = 256;
 /// Groups in a block, and values in a group.
 const GROUPS: usize = 16;
+
+/// As in [`affine`](super::affine).
+pub(super) const Q3_SEARCH: Search = (&[4.6, 4.1, 3.6, 3.1, -3.6, -3.1, -2.7], 2);
+pub(super) const Q6_SEARCH: Search = (&[32.5, 32.0, 31.5, 31.0], 2);
 
 codec! {
     /// Codes of 3 bits around 4, steps of 6 bits around 32; d behind.
@@ -38,12 +42,7 @@ struct Coded {
 
 /// Codes −`middle` to `middle` − 1 and steps −`finest` to `finest` − 1. The largest step becomes −`finest`.
 #[inline(always)]
-fn code(
-    values: &[f32; BLOCK],
-    middle: f32,
-    finest: f32,
-    (trials, turns): (&[f32], usize),
-) -> Coded {
+fn code(values: &[f32; BLOCK], middle: f32, finest: f32, (trials, turns): Search) -> Coded {
     let x = side_by_side::<GROUPS, GROUPS>(values);
     let steps = through_zero(&x, middle, trials, turns);
     let mut extreme = 0.0_f32;
@@ -59,7 +58,11 @@ fn code(
     let inverse_d = inverse(half_d);
     let steps = steps.map(|step| {
         let step = step * inverse_d;
-        let step = if step > finest - 1.0 { finest - 1.0 } else { step };
+        let step = if step > finest - 1.0 {
+            finest - 1.0
+        } else {
+            step
+        };
         even(if step < -finest { -finest } else { step })
     });
     let inverse_steps = steps.map(|step| inverse(half_d * step));
@@ -72,13 +75,20 @@ fn code(
 
 #[inline(always)]
 fn encode_q3(values: &[f32; BLOCK], bytes: &mut [u8; 110], _: f32) -> bool {
-    let mut coded = code(values, 4.0, 32.0, (&[4.6, 4.1, 3.6, 3.1, -3.6, -3.1, -2.7], 2));
+    let mut coded = code(values, 4.0, 32.0, Q3_SEARCH);
     // From here on codes are 0 to 7.
     for code in coded.codes.as_flattened_mut() {
         *code = code.wrapping_add(4);
     }
     let mut third = [0; 32];
-    for (k, codes) in coded.codes.as_flattened().as_chunks::<32>().0.iter().enumerate() {
+    for (k, codes) in coded
+        .codes
+        .as_flattened()
+        .as_chunks::<32>()
+        .0
+        .iter()
+        .enumerate()
+    {
         for (bits, code) in third.iter_mut().zip(codes) {
             *bits |= code >> 2 << k;
         }
@@ -136,7 +146,7 @@ fn decode_q3(bytes: &[u8; 110], values: &mut [f32; BLOCK], _: f32) {
 
 #[inline(always)]
 fn encode_q6(values: &[f32; BLOCK], bytes: &mut [u8; 210], _: f32) -> bool {
-    let mut coded = code(values, 32.0, 128.0, (&[32.5, 32.0, 31.5, 31.0], 2));
+    let mut coded = code(values, 32.0, 128.0, Q6_SEARCH);
     // From here on codes are 0 to 63.
     for code in coded.codes.as_flattened_mut() {
         *code = code.wrapping_add(32);
