@@ -90,7 +90,7 @@ fn fifth_bits(codes: &[u8; BLOCK]) -> [u8; 4] {
     for (bits, codes) in bits.iter_mut().zip(codes.as_chunks::<8>().0) {
         let flags = u64::from_le_bytes(*codes) >> 4 & 0x0101_0101_0101_0101;
         // Flag k, at bit 8k, goes to bit 56 + k; no two products meet.
-        *bits = (flags.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
+        [.., *bits] = flags.wrapping_mul(0x0102_0408_1020_4080).to_le_bytes();
     }
     bits
 }
