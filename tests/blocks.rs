@@ -5,6 +5,7 @@
     clippy::panic,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     clippy::missing_assert_message,
     reason = "a test fails by panicking, and casts small numbers of its own"
 )]

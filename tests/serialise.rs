@@ -157,7 +157,7 @@ fn a_run_goes_on_from_its_written_state() {
 
 #[test]
 fn blocks_come_back_checked() {
-    let weights = Array1::from_iter((0..32).map(|j| j as f32));
+    let weights = Array1::from_iter((0..32_u8).map(f32::from));
     let blocks = BlockTensor::encode(&weights, BlockFormat::Mxfp4).unwrap();
     let text = returns(&blocks);
     let short = text.replace("[32]", "[64]");

@@ -103,6 +103,7 @@ fn low_bits(codes: &[u8; BLOCK]) -> [u8; 16] {
 
 /// The number of each code: four bits of a byte, and a fifth bit where there is one.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "one bit of each")]
 fn decode(low_bits: &[u8], fifth: [u8; 4], values: &mut [f32; BLOCK], number: impl Fn(f32) -> f32) {
     let fifth = u32::from_le_bytes(fifth);
     let (first, second) = values.split_at_mut(16);
