@@ -50,12 +50,12 @@ use ndarray::{ArrayRef, Dimension};
 /// use ndarray::Array2;
 /// use rarefy::quantize::{BlockFormat, BlockTensor};
 ///
-/// let weights = Array2::from_shape_fn((4, 256), |(i, j)| (i + j) as f32 * 0.01);
+/// let weights = Array2::from_shape_fn((4, 256), |(i, j)| ((7 * i + j) % 31) as f32 / 31.0 - 0.5);
 /// let packed = BlockTensor::encode(&weights, BlockFormat::Q4K)?;
 /// assert_eq!(packed.bytes().len(), 4 * 144);
 /// assert_eq!(packed.bits_per_weight(), 4.5);
 /// let restored = packed.dequantize::<f32>();
-/// assert!(restored.iter().zip(&weights).all(|(a, b)| (a - b).abs() < 0.03));
+/// assert!(restored.iter().zip(&weights).all(|(a, b)| (a - b).abs() < 0.05));
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
