@@ -34,6 +34,7 @@ use rarefy::prune::{
     UnitScore, Unstructured, Wanda,
 };
 use rarefy::quantize::QuantizerExt;
+use rarefy::quantize::{BlockFormat, BlockTensor, Minifloat};
 use rarefy::quantize::{Granularity, Linear, Parameters, Profile, QuantizedTensor, Scheme};
 use rarefy::report::{Drift, Report, TensorReport};
 use rarefy::schedule::{Constant, Cosine, Exponential, Interval, MultiStep, Polynomial, Rounds};
@@ -102,6 +103,9 @@ fn public_types_are_plain_values() {
     value::<Linear>();
     value::<Parameters>();
     value::<QuantizedTensor>();
+    value::<BlockFormat>();
+    value::<BlockTensor>();
+    value::<Minifloat>();
     value::<Output<f32>>();
     value::<LossValue<f64>>();
     value::<LossValue<f32, Array2<f32>>>();

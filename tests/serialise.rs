@@ -14,6 +14,7 @@ use rarefy::prune::{
     Remaining, UnitScore, Unstructured,
 };
 use rarefy::quantize::{self, Granularity, Linear, Profile, QuantizedTensor, QuantizerExt, Scheme};
+use rarefy::quantize::{BlockFormat, BlockTensor};
 use rarefy::schedule::{
     self, Constant, Cosine, Exponential, Interval, MultiStep, Polynomial, Rounds,
 };
@@ -152,4 +153,15 @@ fn a_run_goes_on_from_its_written_state() {
     (9..21).for_each(|number| step(&mut second, &mut halves, number));
     assert_eq!(second.state(), whole.state());
     assert_eq!(halves, weights);
+}
+
+#[test]
+fn blocks_come_back_checked() {
+    let weights = Array1::from_iter((0..32_u8).map(f32::from));
+    let blocks = BlockTensor::encode(&weights, BlockFormat::Mxfp4).unwrap();
+    let text = returns(&blocks);
+    let short = text.replace("[32]", "[64]");
+    refused::<BlockTensor>(&short, "17 bytes of blocks given, 34 needed");
+    let forged = text.replace("\"bytes\":[129", "\"bytes\":[255");
+    refused::<BlockTensor>(&forged, "scale of block [0] is NaN");
 }

@@ -171,10 +171,10 @@ pub enum Error {
         scale: f32,
     },
 
-    /// Weights are so large that their scale does not fit an f32.
-    #[error("weights of channel {channel} reach {largest:e}, too large for a scale in f32")]
+    /// Weights are so large that their scale does not fit the float that it is stored in.
+    #[error("weights of channel or block {channel} reach {largest:e}, too large for their scale")]
     ScaleOverflow {
-        /// Which channel; 0 when quantizing per tensor.
+        /// Which channel, 0 when quantizing per tensor; of a block format, which block.
         channel: usize,
         /// The largest magnitude there.
         largest: f64,

@@ -19,6 +19,14 @@ pub(crate) fn first_not_finite<F: Real, D: Dimension>(array: &ArrayRef<F, D>) ->
     }
 }
 
+/// The place of the first value that is NaN or infinite.
+pub(crate) fn first_not_finite_in<F: Real>(values: &[F]) -> Option<usize> {
+    if all_finite(values) {
+        return None;
+    }
+    values.iter().position(|value| !value.is_finite())
+}
+
 /// Whether there is neither NaN nor infinity.
 pub(crate) fn all_finite<F: Real>(values: &[F]) -> bool {
     let parts = map_ranges(values.len(), CHUNK, |range| {

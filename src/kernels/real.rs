@@ -15,6 +15,7 @@ use super::ranges::Finite;
 use super::short_groups::{self, Pattern};
 use super::tiling::Tiling;
 use super::{exp, log, logistic, select};
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 /// An f32 or an f64, seen from the machine room, without a single method: what has a receiver here
@@ -58,6 +59,12 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     fn check_row(student: &[Self], against: RowAgainst<'_, Self>) -> Result<(), Fault>;
     #[doc(hidden)]
     fn select_magnitudes(weights: &[Self], drop: usize, limit: Self::Bits) -> Option<Vec<u64>>;
+
+    // Values as f32, each rounded once, and back: borrowed where they are f32 already.
+    #[doc(hidden)]
+    fn singles_of(values: &[Self]) -> Cow<'_, [f32]>;
+    #[doc(hidden)]
+    fn fill_from_singles(values: &mut [Self], fill: &mut dyn FnMut(&mut [f32]));
 
     #[doc(hidden)]
     fn encode(
@@ -191,9 +198,17 @@ pub(crate) trait Real: Sealed {
 
 impl<F: Sealed> Real for F {}
 
-/// The exponentials of a softmax: in f32 a shorter polynomial, in f64 the only one there is.
+/// What differs by type. The exponentials of a softmax: in f32 a shorter polynomial, in f64 the only one there is.
 macro_rules! softened {
     (powers_of_two, $exp:path) => {
+        fn singles_of(values: &[Self]) -> Cow<'_, [f32]> {
+            Cow::Borrowed(values)
+        }
+
+        fn fill_from_singles(values: &mut [Self], fill: &mut dyn FnMut(&mut [f32])) {
+            fill(values);
+        }
+
         #[inline(always)]
         fn softening_of(inverse_temperature: f64) -> Self {
             exp::softening_f32(inverse_temperature)
@@ -210,6 +225,18 @@ macro_rules! softened {
         }
     };
     (as_it_is, $exp:path) => {
+        fn singles_of(values: &[Self]) -> Cow<'_, [f32]> {
+            Cow::Owned(values.iter().map(|&value| value as f32).collect())
+        }
+
+        fn fill_from_singles(values: &mut [Self], fill: &mut dyn FnMut(&mut [f32])) {
+            let mut singles = vec![0.0; values.len()];
+            fill(&mut singles);
+            for (value, single) in values.iter_mut().zip(singles) {
+                *value = single.into();
+            }
+        }
+
         #[inline(always)]
         fn softening_of(inverse_temperature: f64) -> Self {
             inverse_temperature

@@ -83,6 +83,18 @@ impl Tiling {
         })
     }
 
+    /// One tile of so many elements.
+    pub(crate) fn whole(len: usize) -> Self {
+        Self {
+            outer: Vec::new(),
+            row: Side {
+                length: len,
+                tile: len.max(1),
+            },
+            count: 1,
+        }
+    }
+
     /// How many tiles there are.
     pub(crate) fn count(&self) -> usize {
         self.count

@@ -8,17 +8,26 @@
 //! the [`Granularity`]. *How is a code computed?* is the [`Quantizer`]; [`Linear`], which rounds to
 //! the nearest, is the plain one. All of them make the same [`QuantizedTensor`], which needs nobody
 //! to be turned back into floats.
+//!
+//! Beside these stand the layouts that others defined, blocks of weights with their scales as bytes:
+//! [`BlockFormat`] says which (GGUF's, the OCP microscaling formats, NVFP4), [`BlockTensor`] holds them.
 
+mod block_format;
+mod block_tensor;
 mod granularity;
 mod linear;
+mod minifloat;
 mod parameters;
 mod profile;
 mod quantizer;
 mod scheme;
 mod tensor;
 
+pub use block_format::BlockFormat;
+pub use block_tensor::BlockTensor;
 pub use granularity::{BlockShape, Granularity};
 pub use linear::{Linear, NonFinite, linear};
+pub use minifloat::Minifloat;
 pub use parameters::Parameters;
 pub use profile::{Profile, Rounding};
 pub use quantizer::{Quantizer, QuantizerExt};
