@@ -1,9 +1,9 @@
 //! Whether rows of classes and log-probabilities can be a teacher's likeliest.
 //!
-//! What makes a row good is cheap to see where it is good: the largest class, the largest logarithm and a
-//! sum of quick exponentials are vectors, and a byte for each class says in which row it was met last, so
-//! that classes need not be sorted to be found distinct. A row that does not pass at a glance is in doubt,
-//! and the caller looks at it the slow and exact way; who passes would have passed there too.
+//! What makes a row good is cheap to see where it is good: the largest logarithm and a sum of quick
+//! exponentials are vectors, and a byte for each class says in which row it was met last, so that classes
+//! need not be sorted to be found distinct. A row that does not pass at a glance is in doubt, and the caller
+//! looks at it the slow and exact way; who passes would have passed there too.
 
 use super::arithmetic::{Arithmetic, Kernel};
 use super::dispatch::vectorize_arithmetic;
@@ -67,9 +67,9 @@ impl Seen {
         }
     }
 
-    /// Whether no class of this row stands in it twice. All are below the number of classes.
+    /// Whether all classes of this row are below the number of classes, and none stands in it twice.
     #[inline(always)]
-    fn distinct(&mut self, indices: &[u32]) -> bool {
+    fn distinct(&mut self, indices: &[u32], classes: usize) -> bool {
         match self {
             Self::Marks(marks, row) => {
                 if *row == u8::MAX {
@@ -77,21 +77,36 @@ impl Seen {
                     *row = 0;
                 }
                 *row += 1;
-                let mut again = false;
-                for &class in indices {
-                    let mark = &mut marks[class as usize];
-                    again |= *mark == *row;
-                    *mark = *row;
+                let mut first_time = true;
+                // In groups, so that counting them is not half of the work.
+                let (groups, rest) = indices.as_chunks::<8>();
+                for group in groups {
+                    for &class in group {
+                        first_time &= mark(marks, class, *row);
+                    }
                 }
-                !again
+                for &class in rest {
+                    first_time &= mark(marks, class, *row);
+                }
+                first_time
             }
             Self::Sorted(sorted) => {
                 sorted.clear();
                 sorted.extend(indices);
                 sorted.sort_unstable();
-                sorted.windows(2).all(|pair| pair[0] != pair[1])
+                sorted.last().is_none_or(|&last| (last as usize) < classes)
+                    && sorted.windows(2).all(|pair| pair[0] != pair[1])
             }
         }
+    }
+}
+
+/// Marks a class with a row; whether there is such a class and it had another mark.
+#[inline(always)]
+fn mark(marks: &mut [u8], class: u32, row: u8) -> bool {
+    match marks.get_mut(class as usize) {
+        Some(mark) => std::mem::replace(mark, row) != row,
+        None => false,
     }
 }
 
@@ -112,54 +127,57 @@ impl<F: Real> Kernel for Glance<'_, F> {
 
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
+        let mut largest = [F::neg_infinity(); LANES];
         let rows = self.indices.chunks_exact(self.k);
         for (row, (indices, logs)) in rows.zip(self.logs.chunks_exact(self.k)).enumerate() {
-            let largest = indices.iter().fold(0, |largest, &class| class.max(largest));
-            let passes = (largest as usize) < self.classes
-                && are_probabilities::<F, A>(logs, self.most)
-                && self.seen.distinct(indices);
-            if !passes {
+            let sum = sum::<F, A>(logs, &mut largest);
+            // A sum of NaN is in no range.
+            let passes = sum > 0.0 && sum <= self.most;
+            if !passes || !self.seen.distinct(indices, self.classes) {
                 self.doubtful.push(row);
             }
+        }
+        // Hardly ever, so it need not be known in which row.
+        if fold(largest, |a, b| if a > b { a } else { b }) > F::zero() {
+            self.doubtful.clear();
+            self.doubtful.extend(0..self.indices.len() / self.k);
         }
     }
 }
 
-/// Whether all are at most 0, and their exponentials sum to more than 0 and at most `most`.
+/// The sum of the exponentials of a row, whose largest numbers join those before.
 #[inline(always)]
-fn are_probabilities<F: Real, A: Arithmetic>(logs: &[F], most: f64) -> bool {
+fn sum<F: Real, A: Arithmetic>(logs: &[F], largest: &mut [F; LANES]) -> f64 {
     let softening = F::softening(1.0);
-    let mut largest = [F::neg_infinity(); LANES];
+    let mut most = *largest;
     let mut total = 0.0;
     for block in logs.chunks(BLOCK) {
         let mut sums = [F::zero(); LANES];
-        let mut add = |lane: usize, log: F| {
-            largest[lane] = if log > largest[lane] {
-                log
-            } else {
-                largest[lane]
-            };
-            sums[lane] = sums[lane] + log.softened::<A>(softening);
+        let mut add = |group: &[F; LANES]| {
+            for (most, &log) in most.iter_mut().zip(group) {
+                *most = if log > *most { log } else { *most };
+            }
+            for (sum, &log) in sums.iter_mut().zip(group) {
+                *sum = *sum + log.softened::<A>(softening);
+            }
         };
         let (groups, rest) = block.as_chunks::<LANES>();
-        for group in groups {
-            for (lane, &log) in group.iter().enumerate() {
-                add(lane, log);
-            }
+        groups.iter().for_each(&mut add);
+        if !rest.is_empty() {
+            // Filled up with what adds nothing: lanes that are written one by one leave the registers.
+            let mut group = [F::neg_infinity(); LANES];
+            group[..rest.len()].copy_from_slice(rest);
+            add(&group);
         }
-        for (lane, &log) in rest.iter().enumerate() {
-            add(lane, log);
-        }
-        total += halved(sums, |a, b| a + b).widen();
+        total += fold(sums, |a, b| a + b).widen();
     }
-    let largest = halved(largest, |a, b| if a > b { a } else { b });
-    // A sum of NaN is in no range.
-    largest <= F::zero() && total > 0.0 && total <= most
+    *largest = most;
+    total
 }
 
 /// All lanes as one, the first half with the second until one is left.
 #[inline(always)]
-fn halved<F: Real>(mut lanes: [F; LANES], both: impl Fn(F, F) -> F) -> F {
+fn fold<F: Real>(mut lanes: [F; LANES], both: impl Fn(F, F) -> F) -> F {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -230,6 +248,10 @@ mod tests {
                 let row = rows * 2 / 3;
                 let place = row * k + k / 2;
                 let mut faults: Vec<(Vec<u32>, Vec<F>)> = Vec::new();
+                let mut above = logs.clone();
+                above[place] = F::narrow(1e-7);
+                let found = doubtful((&indices, &above), k, classes);
+                assert!(found.contains(&row), "{at}");
                 for class in [classes as u32, u32::MAX] {
                     let mut bad = indices.clone();
                     bad[place] = class;
@@ -240,7 +262,8 @@ mod tests {
                     bad[place] = bad[row * k];
                     faults.push((bad, logs.clone()));
                 }
-                for log in [1e-7, 3.0, f64::INFINITY, f64::NAN] {
+                {
+                    let log = f64::NAN;
                     let mut bad = logs.clone();
                     bad[place] = F::narrow(log);
                     faults.push((indices.clone(), bad));

@@ -384,3 +384,56 @@ impl fmt::Debug for CacheReader {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CacheReader, CacheSettings, Rows};
+    use crate::distill::TopKTarget;
+    use crate::error::{Error, FileError};
+    use crate::formats::cache::{folder, header};
+    use ndarray::array;
+
+    /// A file whose checksums are right, and whose rows are what a writer would refuse.
+    #[test]
+    fn forged_rows_are_damage() {
+        let path = std::env::temp_dir().join(format!("rarefy-forged-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        let settings = CacheSettings::new(5, 2).block_rows(2);
+        let good = (array![3_u32, 4], array![-1.0_f32, -2.0]);
+        let forged = [
+            (array![3, 5], array![-1.0, -2.0], "class"),
+            (array![u32::MAX, 0], array![-1.0, -2.0], "class"),
+            (array![3, 3], array![-1.0, -2.0], "class 3"),
+            (array![3, 4], array![f32::NAN, -2.0], "log-probability"),
+            (array![3, 4], array![1.0, -2.0], "log-probability"),
+            (array![3, 4], array![-0.1, -0.2], "probabilities"),
+            (
+                array![3, 4],
+                array![f32::NEG_INFINITY, f32::NEG_INFINITY],
+                "row 2",
+            ),
+        ];
+        for (indices, logs, says) in forged {
+            let mut rows = Rows::default();
+            for _ in 0..2 {
+                rows.push(&good.0, &good.1);
+            }
+            rows.push(&indices, &logs);
+            let text = header::encode(&settings, 0, &rows);
+            folder::replace(&path, 0, &[&text, &rows.indices, &rows.logs]).unwrap();
+            let reader = CacheReader::open(&path).unwrap();
+            let mut target: TopKTarget<f32> = reader.read(&[1]).unwrap();
+            assert_eq!(target.indices(), array![[3, 4]]);
+            let error = reader.read_into(&[0, 1, 2], &mut target).unwrap_err();
+            let damaged = matches!(error, Error::File(FileError::Damaged { .. }));
+            assert!(
+                damaged && error.to_string().contains(says),
+                "{error}, {says}"
+            );
+            assert_eq!((target.rows(), target.k()), (0, 2));
+            reader.read_into(&[0], &mut target).unwrap();
+            assert_eq!(target.rows(), 1);
+        }
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+}
