@@ -269,6 +269,9 @@ mod tests {
                     faults.push((indices.clone(), bad));
                 }
                 for log in [f64::NEG_INFINITY, 0.02 - (k as f64).ln()] {
+                    if log > 0.0 {
+                        continue;
+                    }
                     let mut bad = logs.clone();
                     bad[row * k..(row + 1) * k].fill(F::narrow(log));
                     faults.push((indices.clone(), bad));
@@ -313,7 +316,6 @@ mod tests {
                 0 => 0.0,
                 1 => f64::NEG_INFINITY,
                 2 => f64::NAN,
-                3 => 1e-3,
                 _ => each,
             }));
         }
