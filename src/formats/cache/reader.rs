@@ -22,9 +22,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// |---|---|---|---|
 /// | [`cached_blocks`](Self::cached_blocks) | how many blocks of rows stay in memory | 16 | at least 1 |
 ///
-/// In memory are the headers, some blocks that were read last, and the answer. Each block is read as a
-/// whole and its checksum verified before a row of it is believed; [`read`](Self::read) reads each block
-/// once, in the order of the file, whatever the order of the positions.
+/// In memory are the headers, some blocks that were read last, the answer, and a list of its rows. Each block
+/// is read as a whole and its checksum verified before a row of it is believed; [`read`](Self::read) reads
+/// each block once, whatever the order of the positions, and several of them at once in the caller's rayon
+/// pool, at most as many as stay in memory. [`read_into`](Self::read_into) does so in the memory of the batch
+/// before, which is faster. Calls that run at the same time do not wait for one another; each has blocks of
+/// its own in memory until it ends.
 ///
 /// The cache is seen as it was when it was opened; rows that a writer adds meanwhile come with the next
 /// opening.
