@@ -117,6 +117,20 @@ fn cache(c: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
+    group.bench_function("the same into a reused target", |b| {
+        let mut target: TopKTarget<f32> = open().read(&positions[..BATCH]).expect("rows are there");
+        b.iter_batched(
+            open,
+            |reader| {
+                for batch in positions.chunks(BATCH) {
+                    let read = reader.read_into(batch, &mut target);
+                    read.expect("rows are there");
+                    black_box(&mut target);
+                }
+            },
+            BatchSize::PerIteration,
+        );
+    });
     group.bench_function("open", |b| b.iter(open));
     // A block at a time, as the reader does, and in pieces of the second-level cache's size.
     for (name, size) in [("a block", 1024 * K * 6), ("1 MiB", 1 << 20)] {

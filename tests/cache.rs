@@ -181,6 +181,82 @@ fn a_reader_is_a_teacher_of_positions() {
 }
 
 #[test]
+fn a_target_is_read_into_again_and_again() {
+    let folder = Folder::new("again");
+    write(&folder, 100);
+    let whole = target(0..100);
+    let reader = CacheReader::open(&folder.0).unwrap().cached_blocks(3);
+    // Of another shape at first, then longer, shorter, none, and all in an order of its own.
+    let mut read = TopKTarget::new(9, Array2::zeros((7, 1)), Array2::zeros((7, 1))).unwrap();
+    let scattered: Vec<u64> = (0..200).map(|i| i * 37 % 100).collect();
+    for positions in [vec![99, 3], (10..90).collect(), vec![41], vec![], scattered] {
+        reader.read_into(&positions, &mut read).unwrap();
+        let rows: Vec<usize> = positions.iter().map(|&row| row as usize).collect();
+        let right = TopKTarget::new(
+            CLASSES,
+            whole.indices().select(Axis(0), &rows),
+            whole.log_probabilities().select(Axis(0), &rows),
+        );
+        assert_eq!(read, right.unwrap());
+    }
+    let memory = read.indices().as_ptr();
+    reader.read_into(&[5, 6], &mut read).unwrap();
+    assert_eq!(read.indices().as_ptr(), memory, "the same memory");
+    let before = read.clone();
+    assert!(reader.read_into(&[5, 100], &mut read).is_err());
+    assert_eq!(read, before);
+    // A file that is cut while it is open, by a reader that has no block of it in memory.
+    let reader = CacheReader::open(&folder.0).unwrap();
+    let file = fs::File::options()
+        .write(true)
+        .open(folder.shard(2))
+        .unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    let error = text(reader.read_into(&[0, 99], &mut read));
+    assert!(error.ends_with("it has become shorter"), "{error}");
+    assert_eq!((read.rows(), read.k()), (0, K));
+    reader.read_into(&[5, 6], &mut read).unwrap();
+    assert_eq!(read, before);
+}
+
+#[test]
+fn any_pool_reads_the_same_and_its_threads_may_all_read() {
+    let folder = Folder::new("pools");
+    // Nine blocks of 21,000 entries, so that a read is cut up: a task takes 65,536.
+    let rows = 60_000;
+    let settings = CacheSettings::new(CLASSES, K)
+        .shard_rows(20_000)
+        .block_rows(7000);
+    let mut writer = CacheWriter::create(&folder.0, settings).unwrap();
+    writer.append(&target(0..rows)).unwrap();
+    writer.finish().unwrap();
+    let whole = target(0..rows);
+    for threads in [1, 2, 3, 16] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        for blocks in [1, 2, 16] {
+            let reader = CacheReader::open(&folder.0).unwrap().cached_blocks(blocks);
+            assert_eq!(pool.install(|| all(&reader)).unwrap(), whole);
+            // Readers within a pool that share blocks, files and memory.
+            pool.scope(|scope| {
+                for first in (0..rows as u64).step_by(5000) {
+                    let (reader, whole) = (&reader, &whole);
+                    scope.spawn(move |_| {
+                        let positions: Vec<u64> =
+                            (0..500).map(|i| (first + i * 71) % 60_000).collect();
+                        let read: TopKTarget<f32> = reader.read(&positions).unwrap();
+                        let rows: Vec<usize> = positions.iter().map(|&p| p as usize).collect();
+                        assert_eq!(read.indices(), whole.indices().select(Axis(0), &rows));
+                    });
+                }
+            });
+        }
+    }
+}
+
+#[test]
 fn a_writer_goes_on_where_it_stopped() {
     let folder = Folder::new("resume");
     let mut written = 0;

@@ -4,6 +4,7 @@ use crate::distill::faults::error_of;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::array;
+use crate::kernels::likeliest::examine_doubtful;
 use crate::kernels::real::Real;
 use crate::kernels::top_k::top_k;
 use crate::shape;
@@ -13,10 +14,6 @@ use std::fmt;
 /// The sum of a row's probabilities may be so much above 1: what rounding logarithms of 2³²
 /// probabilities to half precision can add.
 const SLACK: f64 = 0.01;
-
-/// And where such rounding has followed: 1.01 · 1.008.
-#[cfg(feature = "cache")]
-const ROUNDED_SLACK: f64 = 0.02;
 
 /// The k likeliest classes of each row, with the logarithms of their probabilities.
 ///
@@ -70,16 +67,6 @@ impl<F: Float> TopKTarget<F> {
         Self::checked(classes, indices, log_probabilities, SLACK)
     }
 
-    /// As [`new`](Self::new), of log-probabilities that were rounded to half precision.
-    #[cfg(feature = "cache")]
-    pub(crate) fn rounded(
-        classes: usize,
-        indices: Array2<u32>,
-        log_probabilities: Array2<F>,
-    ) -> Result<Self> {
-        Self::checked(classes, indices, log_probabilities, ROUNDED_SLACK)
-    }
-
     fn checked(
         classes: usize,
         indices: Array2<u32>,
@@ -102,11 +89,17 @@ impl<F: Float> TopKTarget<F> {
             indices,
             log_probabilities: standard(log_probabilities),
         };
-        let mut sorted = Vec::with_capacity(target.k());
-        for row in 0..target.rows() {
-            target.check_row(row, slack, &mut sorted)?;
-        }
+        target.check_rows(slack)?;
         Ok(target)
+    }
+
+    fn check_rows(&self, slack: f64) -> Result<()> {
+        let entries = (
+            &*array::elements(&self.indices),
+            &*array::elements(&self.log_probabilities),
+        );
+        let examine = |row| self.check_row(row, slack);
+        examine_doubtful(entries, self.k(), self.classes, 1.0 + slack, examine)
     }
 
     /// The `k` likeliest classes of each row of a teacher's logits, the likeliest first.
@@ -185,7 +178,7 @@ impl<F: Float> TopKTarget<F> {
         rows.zip(self.log_probabilities.rows())
     }
 
-    fn check_row(&self, row: usize, slack: f64, sorted: &mut Vec<u32>) -> Result<()> {
+    fn check_row(&self, row: usize, slack: f64) -> Result<()> {
         let (indices, logs) = (self.indices.row(row), self.log_probabilities.row(row));
         if let Some(&class) = indices
             .iter()
@@ -198,8 +191,7 @@ impl<F: Float> TopKTarget<F> {
                 classes,
             });
         }
-        sorted.clear();
-        sorted.extend(indices);
+        let mut sorted = indices.to_vec();
         sorted.sort_unstable();
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             let class = pair[0] as usize;
@@ -230,6 +222,9 @@ impl<F: Float> TopKTarget<F> {
         Ok(())
     }
 }
+
+#[cfg(feature = "cache")]
+mod refill;
 
 impl<F> TopKTarget<F> {
     /// How many rows there are.

@@ -38,7 +38,10 @@ pub(crate) mod finite;
 pub(crate) mod fit;
 pub(crate) mod folds;
 pub(crate) mod gather;
+#[cfg(any(feature = "half", feature = "cache"))]
+pub(crate) mod halves;
 pub(crate) mod keys;
+pub(crate) mod likeliest;
 mod log;
 mod logistic;
 mod memory;

@@ -1,15 +1,9 @@
 //! Numbers of 16 bits as numbers that we compute in: exact, and in vectors.
 //!
-//! A bf16 is the upper half of an f32. An f16 has the exponent at another place and with another bias:
-//!
-//! ```text
-//! bits of a normal number = sign << 16 | ((exponent and fraction) << 13) + ((127 − 15) << 23)
-//! ```
-//!
-//! The crate `half` converts one number at a time, with a branch for each kind of number, unless it may
-//! ask the CPU at run time, for which it needs the standard library.
+//! A bf16 is the upper half of an f32; [`halves`](super::halves) says what an f16 is.
 
 use super::dispatch::vectorize;
+use super::halves;
 use super::keys::Keys;
 use super::real::Real;
 use half::{bf16, f16};
@@ -82,30 +76,7 @@ impl Narrow for f16 {
 
     #[inline(always)]
     fn single(self) -> f32 {
-        const EXPONENT: u32 = 0x7C00 << 13;
-        const BIAS: u32 = (127 - 15) << 23;
-        const LEAST_NORMAL: u32 = (127 - 14) << 23;
-        let bits = u32::from(self.to_bits());
-        let magnitude = (bits & 0x7FFF) << 13;
-        let sign = (bits & 0x8000) << 16;
-        let exponent = magnitude & EXPONENT;
-        let normal = magnitude + BIAS;
-        // An exponent of all ones means infinity or NaN, so it stays all ones.
-        let infinite = normal + BIAS;
-        // Without its leading one: put one there, and take it off as a number. Never through an f32
-        // that is subnormal itself, which some CPUs take a hundred cycles for.
-        let subnormal = f32::from_bits(magnitude + LEAST_NORMAL) - f32::from_bits(LEAST_NORMAL);
-        let bits = if exponent == EXPONENT {
-            infinite
-        } else {
-            normal
-        };
-        let bits = if exponent == 0 {
-            subnormal.to_bits()
-        } else {
-            bits
-        };
-        f32::from_bits(sign | bits)
+        halves::single(self.to_bits())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Rows as the bytes that stand in a file.
 
+use super::memory::Place;
 use crate::float::Float;
 use crate::formats::file::checksum;
+use crate::kernels::halves::widen_bytes;
 use crate::kernels::real::Real;
 use half::f16;
 use ndarray::ArrayRef1;
@@ -14,6 +16,16 @@ pub(super) const LOG_BYTES: usize = 2;
 pub(super) struct Rows {
     pub(super) indices: Vec<u8>,
     pub(super) logs: Vec<u8>,
+}
+
+/// A row of a block, and where to.
+#[derive(Debug)]
+pub(super) struct Wanted<'a, F> {
+    pub(super) place: Place,
+    /// In the block.
+    pub(super) row: usize,
+    pub(super) indices: &'a mut [u32],
+    pub(super) logs: &'a mut [F],
 }
 
 impl Rows {
@@ -36,17 +48,18 @@ impl Rows {
         self.indices.len() / (k * INDEX_BYTES)
     }
 
-    /// Adds the classes and log-probabilities of one row to the end of two lists.
-    pub(super) fn row<F: Float>(&self, row: usize, k: usize, indices: &mut [u32], logs: &mut [F]) {
+    /// Writes rows of these to where they are wanted.
+    pub(super) fn copy<F: Float>(&self, k: usize, wanted: &mut [Wanted<'_, F>]) {
         let (from_indices, _) = self.indices.as_chunks::<INDEX_BYTES>();
         let (from_logs, _) = self.logs.as_chunks::<LOG_BYTES>();
-        let range = row * k..(row + 1) * k;
-        for (to, from) in indices.iter_mut().zip(&from_indices[range.clone()]) {
-            *to = u32::from_le_bytes(*from);
+        let range = |row: usize| row * k..(row + 1) * k;
+        for Wanted { row, indices, .. } in &mut *wanted {
+            for (to, from) in indices.iter_mut().zip(&from_indices[range(*row)]) {
+                *to = u32::from_le_bytes(*from);
+            }
         }
-        for (to, from) in logs.iter_mut().zip(&from_logs[range]) {
-            *to = F::cast(f16::from_le_bytes(*from).to_f64());
-        }
+        let wanted = wanted.iter_mut();
+        widen_bytes(wanted.map(|Wanted { row, logs, .. }| (&from_logs[range(*row)], &mut **logs)));
     }
 
     /// CRC-32 of each block.
@@ -69,7 +82,7 @@ fn half(log: f64) -> f16 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rows, half};
+    use super::{Place, Rows, Wanted, half};
     use half::f16;
     use ndarray::array;
 
@@ -80,12 +93,22 @@ mod tests {
         rows.push(&array![7, 0, u32::MAX], &logs);
         rows.push(&array![1, 2, 3], &array![-1e-9, -7e4, -2.0]);
         assert_eq!(rows.count(3), 2);
-        let (mut indices, mut logs) = ([0; 3], [0.0_f32; 3]);
-        rows.row(0, 3, &mut indices, &mut logs);
-        assert_eq!(indices, [7, 0, u32::MAX]);
-        assert_eq!(logs, [0.0, -0.333_251_95, f32::NEG_INFINITY]);
-        rows.row(1, 3, &mut indices, &mut logs);
-        assert_eq!(logs, [0.0, -65504.0, -2.0]);
+        let (mut indices, mut logs) = ([[0; 3]; 2], [[0.0_f32; 3]; 2]);
+        let place = Place { shard: 0, block: 0 };
+        let to = indices.iter_mut().zip(&mut logs);
+        let mut wanted: Vec<Wanted<'_, f32>> = to
+            .zip([1, 0])
+            .map(|((indices, logs), row)| Wanted {
+                place,
+                row,
+                indices,
+                logs,
+            })
+            .collect();
+        rows.copy(3, &mut wanted);
+        assert_eq!(indices, [[1, 2, 3], [7, 0, u32::MAX]]);
+        let first = [0.0, -0.333_251_95, f32::NEG_INFINITY];
+        assert_eq!(logs, [[0.0, -65504.0, -2.0], first]);
         assert_eq!(rows.checksums(1, 3).len(), 2);
         rows.truncate(1, 3);
         assert_eq!(rows.checksums(1000, 3).len(), 1);

@@ -4,7 +4,11 @@ use crate::error::{Error, FileError, Result};
 use crate::formats::file;
 use std::fs::{self, File, TryLockError};
 use std::io;
+#[cfg(any(not(unix), test))]
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+#[cfg(any(not(unix), test))]
+use std::sync::{Mutex, PoisonError};
 
 pub(super) use crate::formats::file::{damaged, failed};
 
@@ -78,4 +82,46 @@ pub(super) fn lock(folder: &Path) -> Result<File> {
 /// Puts a shard in its place, as a whole or not at all.
 pub(super) fn replace(folder: &Path, number: u64, parts: &[&[u8]]) -> Result<()> {
     file::replace(&shard_path(folder, number), parts)
+}
+
+/// Fills the buffer from a place in a file that several threads may read.
+#[cfg(unix)]
+pub(super) fn read_at(file: &File, to: &mut [u8], from: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, to, from)
+}
+
+#[cfg(not(unix))]
+pub(super) use read_in_turn as read_at;
+
+/// The same where a file has one position for all who read it.
+#[cfg(any(not(unix), test))]
+pub(super) fn read_in_turn(mut file: &File, to: &mut [u8], from: u64) -> io::Result<()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    file.seek(SeekFrom::Start(from))?;
+    file.read_exact(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{read_at, read_in_turn};
+    use std::fs::{self, File};
+    use std::io::ErrorKind;
+
+    #[test]
+    fn both_ways_to_read_at_a_place_agree() {
+        let path = std::env::temp_dir().join(format!("rarefy-read-at-{}", std::process::id()));
+        fs::write(&path, b"0123456789").unwrap();
+        let file = File::open(&path).unwrap();
+        for read in [read_at, read_in_turn] {
+            let mut four = [0; 4];
+            read(&file, &mut four, 6).unwrap();
+            assert_eq!(&four, b"6789");
+            read(&file, &mut four, 1).unwrap();
+            assert_eq!(&four, b"1234");
+            let error = read(&file, &mut four, 7).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        }
+        fs::remove_file(&path).unwrap();
+    }
 }

@@ -1,7 +1,7 @@
 //! The header of a shard: written by us, read from anybody.
 
 use super::block::{INDEX_BYTES, LOG_BYTES, Rows};
-use super::folder::{damaged, failed};
+use super::folder::{damaged, failed, read_at};
 use super::settings::CacheSettings;
 use crate::error::Result;
 use crate::formats::file::checksum;
@@ -10,7 +10,6 @@ use safetensors::Dtype;
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 const FORMAT: Format = Format {
@@ -150,32 +149,33 @@ impl Header {
         self.checksums.len()
     }
 
-    /// Reads the rows of a block and checks them.
-    pub(super) fn block(&self, file: &mut File, path: &Path, block: usize) -> Result<Rows> {
+    /// Reads the rows of a block into memory that may hold others, and verifies their checksum.
+    pub(super) fn block(
+        &self,
+        file: &File,
+        path: &Path,
+        block: usize,
+        rows: &mut Rows,
+    ) -> Result<()> {
         let k = self.settings.k;
         // Nothing overflows: all of it lies inside a file whose length was compared.
         let first = block * self.settings.block_rows;
         let count = self.settings.block_rows.min(self.rows - first);
         let logs_start = self.start + (self.rows * k * INDEX_BYTES) as u64;
-        let mut part = |start: u64, bytes: usize| {
-            let failed = failed("read", path);
+        let read = |to: &mut Vec<u8>, start: u64, bytes: usize| {
+            to.resize(count * k * bytes, 0);
             let from = start + (first * k * bytes) as u64;
-            let mut part = vec![0; count * k * bytes];
-            file.seek(SeekFrom::Start(from)).map_err(&failed)?;
-            match file.read_exact(&mut part) {
-                Ok(()) => Ok(part),
+            match read_at(file, to, from) {
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                     Err(damaged(path, "it has become shorter"))
                 }
-                Err(error) => Err(failed(error)),
+                read => read.map_err(failed("read", path)),
             }
         };
-        let rows = Rows {
-            indices: part(self.start, INDEX_BYTES)?,
-            logs: part(logs_start, LOG_BYTES)?,
-        };
+        read(&mut rows.indices, self.start, INDEX_BYTES)?;
+        read(&mut rows.logs, logs_start, LOG_BYTES)?;
         if self.checksums.get(block) == Some(&checksum([&*rows.indices, &*rows.logs])) {
-            return Ok(rows);
+            return Ok(());
         }
         let (from, to) = (self.first_row + first as u64, first + count);
         let to = self.first_row + to as u64;

@@ -24,6 +24,7 @@
 mod block;
 mod folder;
 mod header;
+mod memory;
 mod reader;
 mod settings;
 mod writer;

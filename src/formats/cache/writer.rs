@@ -132,7 +132,7 @@ impl CacheWriter {
             settings = Some(header.settings.clone());
             last = Some((path, file, header));
         }
-        let Some((path, mut file, header)) = last else {
+        let Some((path, file, header)) = last else {
             return Err(damaged(folder, "there is no shard in it"));
         };
         let mut writer = Self {
@@ -148,8 +148,9 @@ impl CacheWriter {
             writer.flushed = 0;
             return Ok(writer);
         }
+        let mut rows = Rows::default();
         for block in 0..header.blocks() {
-            let mut rows = header.block(&mut file, &path, block)?;
+            header.block(&file, &path, block, &mut rows)?;
             writer.pending.indices.append(&mut rows.indices);
             writer.pending.logs.append(&mut rows.logs);
         }
