@@ -9,17 +9,23 @@
 //! the nearest, is the plain one. All of them make the same [`QuantizedTensor`], which needs nobody
 //! to be turned back into floats.
 
+mod fake;
 mod granularity;
+mod learned;
 mod linear;
 mod parameters;
+mod phases;
 mod profile;
 mod quantizer;
 mod scheme;
 mod tensor;
 
+pub use fake::FakeQuantizer;
 pub use granularity::{BlockShape, Granularity};
+pub use learned::{LearnedGradient, Lsq, Pact};
 pub use linear::{Linear, NonFinite, linear};
 pub use parameters::Parameters;
+pub use phases::{PhasedQuantizer, QuantizationPhase};
 pub use profile::{Profile, Rounding};
 pub use quantizer::{Quantizer, QuantizerExt};
 pub use scheme::Scheme;
