@@ -437,7 +437,7 @@ fn parameters_and_shapes_must_fit() {
             "{error:?}"
         );
     }
-    assert_eq!(other, Array2::ones((3, 2)));
+    assert_eq!(other, Array2::<f32>::ones((3, 2)));
     let bad = FakeQuantizer::new(Parameters::new(
         scheme,
         Granularity::PerTensor,
