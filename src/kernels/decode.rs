@@ -1,7 +1,7 @@
 //! From packed integer codes to floats: (code − zero point) · scale.
 
+use super::coding::Steps;
 use super::dispatch::vectorize;
-use super::encode::Steps;
 use super::pack;
 use super::parallel::{CHUNK, for_chunks_mut};
 use super::real::Real;
@@ -106,8 +106,8 @@ fn part<F: Real, C: Copy>(
 #[cfg(test)]
 mod tests {
     use super::{Stored, decode};
+    use crate::kernels::coding::Steps;
     use crate::kernels::dispatch::forced;
-    use crate::kernels::encode::Steps;
     use crate::kernels::pack;
     use crate::kernels::parallel::CHUNK;
     use crate::kernels::real::Real;

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::kernels::encode::{Steps, Trouble};
+use crate::kernels::coding::Steps;
+use crate::kernels::encode::Trouble;
 use crate::kernels::ranges::Finite;
 use crate::kernels::real::{Real, Sealed};
 use crate::kernels::{array, pack};

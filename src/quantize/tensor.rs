@@ -3,8 +3,8 @@
 use super::{Granularity, Parameters, Scheme};
 use crate::error::{Error, Result};
 use crate::float::Float;
+use crate::kernels::coding::Steps;
 use crate::kernels::decode::Stored;
-use crate::kernels::encode::Steps;
 use crate::kernels::real::Sealed;
 use crate::kernels::{array, pack};
 use crate::shape;
