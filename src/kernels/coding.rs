@@ -133,28 +133,42 @@ pub(super) fn stretch_codes<F: Real, C: Low>(
             rounded: Rounded::HalfEven,
             shift_first: false,
             ..
-        } => each(values, codes, (steps, coding), |_, x, step| {
-            step.held(x / step.scale).nearest_even() + step.zero
-        }),
+        } => each(
+            values,
+            codes,
+            (steps, coding),
+            #[inline(always)]
+            |_, x, step| step.held(x / step.scale).nearest_even() + step.zero,
+        ),
         Coding {
             scaling: Scaling::MultiplyByInverse,
             rounded: Rounded::HalfEven,
             shift_first: false,
             ..
-        } => each(values, codes, (steps, coding), |_, x, step| {
-            step.held(x * step.inverse).nearest_even() + step.zero
-        }),
-        _ => each(values, codes, (steps, coding), |index, x, step| {
-            let scaled = match coding.scaling {
-                Scaling::Divide => x / step.scale,
-                Scaling::MultiplyByInverse => x * step.inverse,
-            };
-            round(
-                step.held(scaled + step.shift),
-                coding.rounded,
-                start + index,
-            ) + step.zero
-        }),
+        } => each(
+            values,
+            codes,
+            (steps, coding),
+            #[inline(always)]
+            |_, x, step| step.held(x * step.inverse).nearest_even() + step.zero,
+        ),
+        _ => each(
+            values,
+            codes,
+            (steps, coding),
+            #[inline(always)]
+            |index, x, step| {
+                let scaled = match coding.scaling {
+                    Scaling::Divide => x / step.scale,
+                    Scaling::MultiplyByInverse => x * step.inverse,
+                };
+                round(
+                    step.held(scaled + step.shift),
+                    coding.rounded,
+                    start + index,
+                ) + step.zero
+            },
+        ),
     }
 }
 

@@ -33,74 +33,118 @@ pub(crate) fn decode<F: Real>(
         let start = chunk * CHUNK;
         let packed = &packed[chunk * pack::bytes_for(CHUNK, bits)..];
         let packed = &packed[..pack::bytes_for(values.len(), bits)];
+        let at = (tiling, start);
         if bits == 8 && signed {
-            return part(
-                packed,
-                |code| i32::from(code.cast_signed()),
-                (tiling, start),
-                steps,
-                values,
-            );
+            return part(packed, Signed, at, steps, values);
         }
         if bits == 16 {
             let mut codes = vec![0_i32; values.len()];
             pack::unpack_codes(packed, bits, signed, &mut codes);
-            return part(&codes, |code| code, (tiling, start), steps, values);
+            return part(&codes, Unpacked, at, steps, values);
         }
         let mut raw = vec![0_u8; values.len()];
         pack::unpack(packed, bits, &mut raw);
         let half = if signed { 1 << (bits - 1) } else { 0 };
-        part(
-            &raw,
-            |code| (i32::from(code) ^ half) - half,
-            (tiling, start),
-            steps,
-            values,
-        );
+        part(&raw, Half(half), at, steps, values);
     });
 }
 
-fn part<F: Real, C: Copy>(
-    codes: &[C],
-    code: impl Fn(C) -> i32,
+/// How a code is read from what holds it.
+trait Read: Copy {
+    type From: Copy;
+    fn code(self, from: Self::From) -> i32;
+}
+
+/// Two's complement of eight bits.
+#[derive(Clone, Copy)]
+struct Signed;
+
+/// A code.
+#[derive(Clone, Copy)]
+struct Unpacked;
+
+/// Two's complement of so many bits that this is its sign; none if the code has no sign.
+#[derive(Clone, Copy)]
+struct Half(i32);
+
+impl Read for Signed {
+    type From = u8;
+    #[inline(always)]
+    fn code(self, from: u8) -> i32 {
+        i32::from(from.cast_signed())
+    }
+}
+
+impl Read for Unpacked {
+    type From = i32;
+    #[inline(always)]
+    fn code(self, from: i32) -> i32 {
+        from
+    }
+}
+
+impl Read for Half {
+    type From = u8;
+    #[inline(always)]
+    fn code(self, from: u8) -> i32 {
+        (i32::from(from) ^ self.0) - self.0
+    }
+}
+
+fn part<F: Real, R: Read>(
+    codes: &[R::From],
+    read: R,
     (tiling, start): (&Tiling, usize),
     steps: Steps<'_>,
     values: &mut [F],
 ) {
-    let Steps {
-        scales,
-        zero_points,
-    } = steps;
-    let value = |from: C, zero_point: i32, scale: f32| {
-        F::from_integer(code(from) - zero_point) * F::from_single(scale)
-    };
     vectorize(
         #[inline(always)]
         || {
-            tiling.stretches(start..start + values.len(), |stretch, tiles| {
-                let pairs = values[stretch.clone()].iter_mut().zip(&codes[stretch]);
-                let zero_points = zero_points.get(tiles.clone()).unwrap_or(&[]);
-                match (&scales[tiles], zero_points) {
-                    (&[scale], &[]) => pairs.for_each(|(to, &code)| *to = value(code, 0, scale)),
-                    (&[scale], &[zero_point]) => {
-                        pairs.for_each(|(to, &code)| *to = value(code, zero_point, scale));
-                    }
-                    (scales, []) => {
-                        pairs.zip(scales).for_each(|((to, &code), &scale)| {
-                            *to = value(code, 0, scale);
-                        });
-                    }
-                    (scales, zero_points) => {
-                        pairs.zip(scales).zip(zero_points).for_each(
-                            |(((to, &code), &scale), &zero_point)| {
-                                *to = value(code, zero_point, scale);
-                            },
-                        );
-                    }
-                }
-            });
+            tiling.stretches(
+                start..start + values.len(),
+                #[inline(always)]
+                |stretch, tiles| {
+                    let zero_points = steps.zero_points.get(tiles.clone()).unwrap_or(&[]);
+                    let steps = (&steps.scales[tiles], zero_points);
+                    stretch_values(&codes[stretch.clone()], read, steps, &mut values[stretch]);
+                },
+            );
         },
     );
+}
+
+#[inline(always)]
+fn value<F: Real>(code: i32, zero_point: i32, scale: f32) -> F {
+    F::from_integer(code - zero_point) * F::from_single(scale)
+}
+
+#[inline(always)]
+fn stretch_values<F: Real, R: Read>(
+    codes: &[R::From],
+    read: R,
+    (scales, zero_points): (&[f32], &[i32]),
+    values: &mut [F],
+) {
+    let pairs = values.iter_mut().zip(codes);
+    match (scales, zero_points) {
+        (&[scale], zero_points) => {
+            let zero_point = zero_points.first().copied().unwrap_or(0);
+            for (to, &code) in pairs {
+                *to = value(read.code(code), zero_point, scale);
+            }
+        }
+        (scales, []) => {
+            for ((to, &code), &scale) in pairs.zip(scales) {
+                *to = value(read.code(code), 0, scale);
+            }
+        }
+        (scales, zero_points) => {
+            for (((to, &code), &scale), &zero_point) in pairs.zip(scales).zip(zero_points) {
+                *to = value(read.code(code), zero_point, scale);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -213,17 +213,21 @@ fn codes_of<F: Real, C: Low>(
     vectorize(
         #[inline(always)]
         || {
-            tiling.stretches(part.range.clone(), |stretch, tiles| {
-                let values = &part.values[stretch.clone()];
-                let start = part.range.start + stretch.start;
-                let codes = &mut codes[stretch];
-                let tiles = tiles.start - part.first_tile..tiles.end - part.first_tile;
-                let here = Steps {
-                    scales: &steps.scales[tiles.clone()],
-                    zero_points: steps.zero_points.get(tiles).unwrap_or(&[]),
-                };
-                stretch_codes((values, start), codes, here, coding);
-            });
+            tiling.stretches(
+                part.range.clone(),
+                #[inline(always)]
+                |stretch, tiles| {
+                    let values = &part.values[stretch.clone()];
+                    let start = part.range.start + stretch.start;
+                    let codes = &mut codes[stretch];
+                    let tiles = tiles.start - part.first_tile..tiles.end - part.first_tile;
+                    let here = Steps {
+                        scales: &steps.scales[tiles.clone()],
+                        zero_points: steps.zero_points.get(tiles).unwrap_or(&[]),
+                    };
+                    stretch_codes((values, start), codes, here, coding);
+                },
+            );
         },
     );
 }

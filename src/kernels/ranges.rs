@@ -148,9 +148,23 @@ fn widen<F: Real>(values: &[F], spans: &mut [Span<F>], clean: impl Fn(F) -> F) -
     for (lane, &value) in rest.iter().enumerate() {
         put(lane, value);
     }
-    one.low = low.into_iter().fold(one.low, wider);
-    one.high = high.into_iter().fold(one.high, higher);
-    largest.into_iter().max().unwrap_or_default()
+    one.low = best(low, wider);
+    one.high = best(high, higher);
+    best(largest, |a, b| if b > a { b } else { a })
+}
+
+/// The best of all lanes, by halves: a loop over lanes one by one takes longer than a short tile.
+#[inline(always)]
+fn best<T: Copy>(mut lanes: [T; LANES], better: impl Fn(T, T) -> T) -> T {
+    let mut half = LANES / 2;
+    while half > 0 {
+        let (front, back) = lanes.split_at_mut(half);
+        for (a, &b) in front.iter_mut().zip(&*back) {
+            *a = better(*a, b);
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// The index of the first number that is NaN or infinite.
