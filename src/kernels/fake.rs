@@ -8,8 +8,8 @@
 //! The forward gives the bits of `encode` followed by `decode`. Here the codes are never stored: a value is read and
 //! written once.
 
+use super::coding::{Coding, Step, Steps};
 use super::dispatch::vectorize;
-use super::encode::{Coding, Step, Steps};
 use super::parallel::{CHUNK, for_chunks_mut};
 use super::real::Real;
 use super::tiling::Tiling;
@@ -111,7 +111,10 @@ impl<F: Real, O: Op<F, N>, const N: usize> WithWay for Stretch<'_, F, O, N> {
             op,
         } = self;
         // As long as `to`, which spares the loops the question.
-        let from = from.map(|from| &from[..to.len()]);
+        let from = from.map(
+            #[inline(always)]
+            |from| &from[..to.len()],
+        );
         let Steps {
             scales,
             zero_points,
@@ -119,14 +122,20 @@ impl<F: Real, O: Op<F, N>, const N: usize> WithWay for Stretch<'_, F, O, N> {
         if let [scale] = scales {
             let step = Step::new(*scale, zero_points[0], coding);
             for (index, to) in to.iter_mut().enumerate() {
-                let from = from.map(|from| from[index]);
+                let from = from.map(
+                    #[inline(always)]
+                    |from| from[index],
+                );
                 *to = op.of(*to, from, step, way, start + index);
             }
             return;
         }
         let each = to.iter_mut().zip(scales).zip(zero_points);
         for (index, ((to, &scale), &zero)) in each.enumerate() {
-            let from = from.map(|from| from[index]);
+            let from = from.map(
+                #[inline(always)]
+                |from| from[index],
+            );
             let step = Step::new(scale, zero, coding);
             *to = op.of(*to, from, step, way, start + index);
         }
@@ -159,12 +168,17 @@ fn sweep<F: Real, O: Op<F, N>, const N: usize>(
         vectorize(
             #[inline(always)]
             || {
-                fake.tiling
-                    .stretches(first..first + to.len(), |stretch, tiles| {
+                fake.tiling.stretches(
+                    first..first + to.len(),
+                    #[inline(always)]
+                    |stretch, tiles| {
                         let start = first + stretch.start;
                         let here = Stretch {
                             to: &mut to[stretch],
-                            from: from.map(|from| &from[start..]),
+                            from: from.map(
+                                #[inline(always)]
+                                |from| &from[start..],
+                            ),
                             steps: Steps {
                                 scales: &fake.steps.scales[tiles.clone()],
                                 zero_points: &zeros[tiles],
@@ -174,7 +188,8 @@ fn sweep<F: Real, O: Op<F, N>, const N: usize>(
                             op,
                         };
                         with_way(fake.coding, here);
-                    });
+                    },
+                );
             },
         );
     });
@@ -210,9 +225,10 @@ pub(super) fn backward_into<F: Real>(
 #[cfg(test)]
 mod tests {
     use super::{Fake, backward_in_place, backward_into, forward_in_place, forward_into};
+    use crate::kernels::coding::{Coding, Rounded, Scaling, Steps};
     use crate::kernels::decode::{Stored, decode};
     use crate::kernels::dispatch::forced;
-    use crate::kernels::encode::{Coding, Rounded, Scaling, Steps, encode};
+    use crate::kernels::encode::encode;
     use crate::kernels::learned;
     use crate::kernels::pack;
     use crate::kernels::parallel::CHUNK;
@@ -462,34 +478,5 @@ mod tests {
                 }
             }
         });
-    }
-
-    #[test]
-    fn a_limit_learns_from_what_it_cuts_off() {
-        forced::at_every_level(|level| {
-            let len = CHUNK + 77;
-            let values: Vec<f32> = (0..len).map(|i| (i % 11) as f32 - 3.0).collect();
-            let before: Vec<f32> = (0..len).map(|i| (i % 7) as f32 - 2.0).collect();
-            let mut gradient = before.clone();
-            let found = learned::clipped_backward(&values, 4.0, &mut gradient);
-            let mut right = 0.0;
-            for (i, &value) in values.iter().enumerate() {
-                let inside = (0.0..4.0).contains(&value);
-                assert_eq!(
-                    gradient[i],
-                    if inside { before[i] } else { 0.0 },
-                    "{level:?}"
-                );
-                right += f64::from(if value >= 4.0 { before[i] } else { 0.0 });
-            }
-            assert_eq!(found, right, "sums of small integers are exact");
-        });
-    }
-
-    #[test]
-    fn means_are_of_magnitudes() {
-        let tiling = Tiling::new(&[2, 3], &[1, 2]).expect("four");
-        let means = learned::mean_magnitudes(&[1.0_f32, -3.0, 5.0, 0.0, -0.5, -7.0], &tiling);
-        assert_eq!(means, [2.0, 5.0, 0.25, 7.0]);
     }
 }

@@ -6,7 +6,7 @@
 //! ∂/∂z   −s · Σ g outside
 //! ```
 
-use super::encode::Step;
+use super::coding::Step;
 use super::fake::{self, Fake};
 use super::real::Real;
 use super::tile_sums;
@@ -108,4 +108,41 @@ pub(super) fn mean_magnitudes<F: Real>(values: &[F], tiling: &Tiling) -> Vec<f64
     means
         .map(|(tile, sum)| sum / tiling.size(tile) as f64)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clipped_backward, mean_magnitudes};
+    use crate::kernels::dispatch::forced;
+    use crate::kernels::parallel::CHUNK;
+    use crate::kernels::tiling::Tiling;
+
+    #[test]
+    fn a_limit_learns_from_what_it_cuts_off() {
+        forced::at_every_level(|level| {
+            let len = CHUNK + 77;
+            let values: Vec<f32> = (0..len).map(|i| (i % 11) as f32 - 3.0).collect();
+            let before: Vec<f32> = (0..len).map(|i| (i % 7) as f32 - 2.0).collect();
+            let mut gradient = before.clone();
+            let found = clipped_backward(&values, 4.0, &mut gradient);
+            let mut right = 0.0;
+            for (i, &value) in values.iter().enumerate() {
+                let inside = (0.0..4.0).contains(&value);
+                assert_eq!(
+                    gradient[i],
+                    if inside { before[i] } else { 0.0 },
+                    "{level:?}"
+                );
+                right += f64::from(if value >= 4.0 { before[i] } else { 0.0 });
+            }
+            assert_eq!(found, right, "sums of small integers are exact");
+        });
+    }
+
+    #[test]
+    fn means_are_of_magnitudes() {
+        let tiling = Tiling::new(&[2, 3], &[1, 2]).expect("four");
+        let means = mean_magnitudes(&[1.0_f32, -3.0, 5.0, 0.0, -0.5, -7.0], &tiling);
+        assert_eq!(means, [2.0, 5.0, 0.25, 7.0]);
+    }
 }

@@ -54,7 +54,10 @@ fn add<const K: usize>(sums: &mut [f64; K], terms: [f64; K]) {
 /// The lanes of each sum added up.
 #[inline(always)]
 fn fold<const K: usize>(lanes: [[f64; LANES]; K]) -> [f64; K] {
-    lanes.map(|lanes| lanes.iter().sum())
+    lanes.map(
+        #[inline(always)]
+        |lanes| lanes.iter().sum(),
+    )
 }
 
 /// Replaces each number of `gradient` and sums the terms of each tile.
@@ -77,23 +80,27 @@ pub(super) fn replace_and_sum<F: Real, P: Copy, const K: usize>(
         vectorize(
             #[inline(always)]
             || {
-                tiling.stretches(range, |stretch, tiles| {
-                    let start = first + stretch.start;
-                    let values = &values[stretch.clone()];
-                    let gradient = &mut gradient[stretch];
-                    let sums = &mut partial.sums[tiles.start - partial.first..];
-                    if tiles.len() == 1 {
-                        let tile = prepare(tiles.start);
-                        add(&mut sums[0], one_tile(values, gradient, start, tile, &term));
-                        return;
-                    }
-                    let pairs = values.iter().zip(gradient).zip(sums).zip(tiles);
-                    for (offset, (((&value, to), sums), tile)) in pairs.enumerate() {
-                        let terms;
-                        (*to, terms) = term(value, *to, prepare(tile), start + offset);
-                        add(sums, terms);
-                    }
-                });
+                tiling.stretches(
+                    range,
+                    #[inline(always)]
+                    |stretch, tiles| {
+                        let start = first + stretch.start;
+                        let values = &values[stretch.clone()];
+                        let gradient = &mut gradient[stretch];
+                        let sums = &mut partial.sums[tiles.start - partial.first..];
+                        if tiles.len() == 1 {
+                            let tile = prepare(tiles.start);
+                            add(&mut sums[0], one_tile(values, gradient, start, tile, &term));
+                            return;
+                        }
+                        let pairs = values.iter().zip(gradient).zip(sums).zip(tiles);
+                        for (offset, (((&value, to), sums), tile)) in pairs.enumerate() {
+                            let terms;
+                            (*to, terms) = term(value, *to, prepare(tile), start + offset);
+                            add(sums, terms);
+                        }
+                    },
+                );
             },
         );
         partial
@@ -145,27 +152,31 @@ pub(super) fn sum<F: Real>(
         vectorize(
             #[inline(always)]
             || {
-                tiling.stretches(range, |stretch, tiles| {
-                    let values = &values[stretch];
-                    let sums = &mut partial.sums[tiles.start - partial.first..];
-                    if tiles.len() > 1 {
-                        for (&value, sums) in values.iter().zip(sums) {
-                            sums[0] += term(value);
+                tiling.stretches(
+                    range,
+                    #[inline(always)]
+                    |stretch, tiles| {
+                        let values = &values[stretch];
+                        let sums = &mut partial.sums[tiles.start - partial.first..];
+                        if tiles.len() > 1 {
+                            for (&value, sums) in values.iter().zip(sums) {
+                                sums[0] += term(value);
+                            }
+                            return;
                         }
-                        return;
-                    }
-                    let mut lanes = [0.0; LANES];
-                    let (blocks, rest) = values.as_chunks::<LANES>();
-                    for block in blocks {
-                        for (lane, &value) in lanes.iter_mut().zip(block) {
+                        let mut lanes = [0.0; LANES];
+                        let (blocks, rest) = values.as_chunks::<LANES>();
+                        for block in blocks {
+                            for (lane, &value) in lanes.iter_mut().zip(block) {
+                                *lane += term(value);
+                            }
+                        }
+                        for (lane, &value) in lanes.iter_mut().zip(rest) {
                             *lane += term(value);
                         }
-                    }
-                    for (lane, &value) in lanes.iter_mut().zip(rest) {
-                        *lane += term(value);
-                    }
-                    add(&mut sums[0], fold([lanes]));
-                });
+                        add(&mut sums[0], fold([lanes]));
+                    },
+                );
             },
         );
         partial

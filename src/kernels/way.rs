@@ -1,6 +1,6 @@
 //! The arithmetic of one coding on one value, without branches in the loop around it.
 
-use super::encode::{self, Coding, Rounded, Scaling, Step};
+use super::coding::{self, Coding, Rounded, Scaling, Step};
 use super::real::Real;
 
 /// How one coding scales, rounds and shifts: a type for each that is common, so that its loop has no branches.
@@ -64,7 +64,7 @@ impl Way for Asked {
     }
     #[inline(always)]
     fn rounded<F: Real>(self, scaled: F, index: usize) -> i32 {
-        encode::round(scaled, self.0.rounded, index)
+        coding::round(scaled, self.0.rounded, index)
     }
     #[inline(always)]
     fn back<F: Real>(self, code: F, step: Step<F>) -> F {

@@ -3,7 +3,7 @@
 use super::{NonFinite, Parameters, Profile, Rounding};
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::kernels::encode::Steps;
+use crate::kernels::coding::Steps;
 use crate::kernels::fake::Fake;
 use crate::kernels::real::Real;
 use crate::kernels::trained::Trained;
