@@ -7,6 +7,7 @@
     clippy::cast_precision_loss,
     clippy::cast_possible_wrap,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     clippy::missing_assert_message,
     reason = "a test fails by panicking, prints what it did not run, and casts small numbers of its own"
 )]

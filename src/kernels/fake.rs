@@ -422,7 +422,7 @@ mod tests {
         backward_into(values, &gradient, fake, (true, &mut found));
         let sums: Vec<F> = passed.iter().map(|&passed| F::one() + passed).collect();
         assert!(same(&found, &sums), "{at}");
-        let mut found = gradient.clone();
+        let mut found = gradient;
         let learned = learned::backward(values, fake, &mut found);
         assert!(same(&found, &passed), "{at}");
         for ((learned, right), size) in learned.iter().zip(&slopes).zip(&sizes) {

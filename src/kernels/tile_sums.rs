@@ -23,13 +23,14 @@ impl<const K: usize> Partial<K> {
     /// that it does not touch; as there are no more of these than elements before it begins again, all partial sums
     /// together are no more than twice the elements.
     fn new(tiling: &Tiling, range: Range<usize>) -> Self {
-        let mut touched = usize::MAX..0;
+        let (mut first, mut end) = (usize::MAX, 0);
         tiling.stretches(range, |_, tiles| {
-            touched = touched.start.min(tiles.start)..touched.end.max(tiles.end);
+            first = first.min(tiles.start);
+            end = end.max(tiles.end);
         });
         Self {
-            first: touched.start,
-            sums: vec![[0.0; K]; touched.len()],
+            first,
+            sums: vec![[0.0; K]; end.saturating_sub(first)],
         }
     }
 }
