@@ -48,7 +48,7 @@ fn forward(c: &mut Criterion) {
             group.bench_function(format!("forward_in_place {name}, {policy}"), |b| {
                 b.iter(|| {
                     fake.forward_in_place(black_box(&mut weights))
-                        .expect("finite")
+                        .expect("finite");
                 });
             });
         }

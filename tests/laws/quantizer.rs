@@ -349,7 +349,7 @@ fn stochastic_rounding_has_no_bias_and_one_result_a_seed() {
         let linear = Linear::new(8).rounding(Rounding::Stochastic { seed });
         same_in_every_pool(|| linear.quantize_with(&weights, &parameters).unwrap())
     };
-    let mean = with(1).codes().iter().sum::<i32>() as f64 / weights.len() as f64;
+    let mean = f64::from(with(1).codes().sum()) / weights.len() as f64;
     // Four standard deviations of the mean of so many flips.
     assert!(
         (mean - 0.3).abs() < 4.0 * (0.21 / 200_000.0_f64).sqrt(),
