@@ -1,6 +1,7 @@
 //! The floats that we compute in.
 
 use crate::kernels::real::Sealed;
+use crate::kernels::trained::Trained;
 use ndarray::NdFloat;
 use num_traits::FromPrimitive;
 use std::iter::Sum;
@@ -17,7 +18,7 @@ use std::iter::Sum;
     label = "not an f32 or f64",
     note = "convert the array first, for example with `array.mapv(|x| x as f32)`"
 )]
-pub trait Float: NdFloat + FromPrimitive + Sum + Sealed {
+pub trait Float: NdFloat + FromPrimitive + Sum + Sealed + Trained {
     /// The value of this type that is nearest to `value`.
     ///
     /// # Examples

@@ -35,7 +35,10 @@ use rarefy::prune::{
 };
 use rarefy::quantize::QuantizerExt;
 use rarefy::quantize::{BlockFormat, BlockTensor, Minifloat};
-use rarefy::quantize::{Granularity, Linear, Parameters, Profile, QuantizedTensor, Scheme};
+use rarefy::quantize::{
+    FakeQuantizer, Granularity, LearnedGradient, Linear, Lsq, Pact, Parameters, PhasedQuantizer,
+    Profile, QuantizationPhase, QuantizedTensor, Scheme,
+};
 use rarefy::report::{Drift, Report, TensorReport};
 use rarefy::schedule::{Constant, Cosine, Exponential, Interval, MultiStep, Polynomial, Rounds};
 use rarefy::{CouplingError, Error, Mask, prune, schedule};
@@ -102,6 +105,12 @@ fn public_types_are_plain_values() {
     value::<Profile>();
     value::<Linear>();
     value::<Parameters>();
+    value::<FakeQuantizer>();
+    value::<LearnedGradient>();
+    value::<Lsq>();
+    value::<Pact>();
+    value::<PhasedQuantizer>();
+    value::<QuantizationPhase>();
     value::<QuantizedTensor>();
     value::<BlockFormat>();
     value::<BlockTensor>();

@@ -162,6 +162,10 @@ pub enum Error {
         most: i32,
     },
 
+    /// NaN should stay NaN in codes, none of which means it.
+    #[error("no code means NaN: it can be an error or be clamped, not propagated")]
+    NoCodeForNan,
+
     /// A scale is not a positive finite number.
     #[error("scale {index} must be positive and finite, got {scale}")]
     ScaleOutOfRange {

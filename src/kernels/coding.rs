@@ -73,20 +73,20 @@ impl Low for u16 {
 
 /// One tile's scale and what goes with it, in the arithmetic of its values.
 #[derive(Clone, Copy)]
-struct Step<F> {
-    scale: F,
-    inverse: F,
+pub(super) struct Step<F> {
+    pub(super) scale: F,
+    pub(super) inverse: F,
     /// What scaled values are held within.
-    lowest: F,
-    highest: F,
+    pub(super) lowest: F,
+    pub(super) highest: F,
     /// What is added before rounding, and after.
-    shift: F,
+    pub(super) shift: F,
     zero: i32,
 }
 
 impl<F: Real> Step<F> {
     #[inline(always)]
-    fn new(scale: f32, zero: i32, coding: Coding) -> Self {
+    pub(super) fn new(scale: f32, zero: i32, coding: Coding) -> Self {
         let scale = F::from_single(scale);
         let (before, after) = if coding.shift_first {
             (zero, 0)
@@ -105,7 +105,7 @@ impl<F: Real> Step<F> {
 
     /// The value held within the codes; NaN is what means 0.
     #[inline(always)]
-    fn held(self, value: F) -> F {
+    pub(super) fn held(self, value: F) -> F {
         let value = if value > self.highest {
             self.highest
         } else {
@@ -174,7 +174,7 @@ pub(super) fn stretch_codes<F: Real, C: Low>(
 
 /// The code of a value that is held within the codes: |y| ≤ 2¹⁷.
 #[inline(always)]
-fn round<F: Real>(value: F, rounded: Rounded, index: usize) -> i32 {
+pub(super) fn round<F: Real>(value: F, rounded: Rounded, index: usize) -> i32 {
     let nearest = value.nearest_even();
     let half = F::from_single(0.5);
     // Both exact: the nearest integer is less than 1 away.

@@ -33,6 +33,7 @@ pub(crate) mod encode;
 mod exp;
 pub(crate) mod extremes;
 pub(crate) mod factors;
+pub(crate) mod fake;
 pub(crate) mod fidelity;
 pub(crate) mod finite;
 pub(crate) mod fit;
@@ -41,6 +42,7 @@ pub(crate) mod gather;
 #[cfg(any(feature = "half", feature = "cache"))]
 pub(crate) mod halves;
 pub(crate) mod keys;
+mod learned;
 pub(crate) mod likeliest;
 mod log;
 mod logistic;
@@ -65,8 +67,11 @@ pub(crate) mod standard;
 pub(crate) mod stream;
 pub(crate) mod tail;
 pub(crate) mod ties;
+mod tile_sums;
 pub(crate) mod tiling;
 pub(crate) mod top_k;
+pub(crate) mod trained;
 pub(crate) mod units;
+mod way;
 #[cfg(feature = "half")]
 pub(crate) mod widen;

@@ -100,6 +100,18 @@ impl Tiling {
         self.count
     }
 
+    /// How many elements a tile has: fewer than others where it is the last along an axis.
+    pub(crate) fn size(&self, mut tile: usize) -> usize {
+        let mut size = 1;
+        for side in std::iter::once(&self.row).chain(self.outer.iter().rev()) {
+            let tiles = side.tiles().max(1);
+            let start = tile % tiles * side.tile;
+            size *= side.tile.min(side.length - start);
+            tile /= tiles;
+        }
+        size
+    }
+
     /// How many elements lie together, tile after tile, if no tile is ever left and entered again: so many that
     /// pieces of this length hold whole tiles, and the tiles of all pieces follow one another.
     pub(crate) fn piece(&self) -> Option<usize> {
@@ -216,6 +228,10 @@ mod tests {
             let at = format!("{shape:?} in {tile:?}: {tiling:?}");
             let grid = shape.iter().zip(&tile).map(|(n, t)| n.div_ceil(*t));
             assert_eq!(tiling.count(), grid.product::<usize>(), "{at}");
+            for tile in 0..tiling.count() {
+                let size = right.iter().filter(|&&of| of == tile).count();
+                assert_eq!(tiling.size(tile), size, "tile {tile} of {at}");
+            }
             for start in [0, 1, 5, 17] {
                 for end in [start, start + 1, start + 6, right.len()] {
                     if end > right.len() || end < start {

@@ -10,7 +10,8 @@
 
 use super::profile::Shape;
 use super::{
-    Granularity, Parameters, Profile, QuantizedTensor, Quantizer, QuantizerExt, Rounding, Scheme,
+    FakeQuantizer, Granularity, Parameters, Profile, QuantizedTensor, Quantizer, QuantizerExt,
+    Rounding, Scheme,
 };
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -32,6 +33,9 @@ pub enum NonFinite {
     Error,
     /// They do not count for the range. Infinity gets the outermost code, NaN the code of 0.
     Clamp,
+    /// NaN stays NaN, infinity becomes the outermost number: for a [`FakeQuantizer`](super::FakeQuantizer), whose
+    /// caller looks at the loss. No code means NaN, so [`Linear`] refuses it.
+    Propagate,
 }
 
 /// Quantizes to the nearest of evenly spaced numbers.
@@ -74,6 +78,7 @@ pub enum NonFinite {
 ///
 /// * [`Error::BitsOutOfRange`]: no such width.
 /// * [`Error::NotANumber`], [`Error::Infinite`]: the first weight that is not finite.
+/// * [`Error::NoCodeForNan`]: NaN should be propagated.
 /// * [`Error::AxisOutOfRange`] and the others of [`Granularity::scales`].
 /// * [`Error::ScaleOverflow`]: weights in f64 that are too large for a scale in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -178,10 +183,19 @@ impl Linear {
         self.profile.scheme(self.bits, self.shape, self.signed)
     }
 
-    fn finite(&self) -> Finite {
+    /// What trains for these parameters, with profile, rounding and answer to NaN of this quantizer.
+    pub const fn fake_quantizer(&self, parameters: Parameters) -> FakeQuantizer {
+        FakeQuantizer::new(parameters)
+            .profile(self.profile)
+            .rounding(self.rounding)
+            .non_finite(self.non_finite)
+    }
+
+    fn finite(&self) -> Result<Finite> {
         match self.non_finite {
-            NonFinite::Error => Finite::Required,
-            NonFinite::Clamp => Finite::Skipped,
+            NonFinite::Error => Ok(Finite::Required),
+            NonFinite::Clamp => Ok(Finite::Skipped),
+            NonFinite::Propagate => Err(Error::NoCodeForNan),
         }
     }
 
@@ -265,7 +279,7 @@ impl Linear {
             zero_points: parameters.zero_points(),
         };
         let flat = array::elements(weights);
-        <F as Sealed>::encode(&flat, &tiling, (coding, self.finite()), steps, &mut packed)
+        <F as Sealed>::encode(&flat, &tiling, (coding, self.finite()?), steps, &mut packed)
             .map_err(|place| not_finite(&flat, place, weights.shape()))?;
         Ok(QuantizedTensor::from_checked(
             weights.shape(),
@@ -297,6 +311,7 @@ impl Linear {
         tensor: &mut QuantizedTensor,
     ) -> Result<()> {
         let scheme = self.scheme()?;
+        let finite = self.finite()?;
         let tiling = self.granularity.tiling(weights.shape())?;
         let (mut packed, mut scales, mut zero_points) = tensor.take_buffers();
         // An array without elements may have more channels than there is memory.
@@ -323,7 +338,7 @@ impl Linear {
             let single = size_of::<F>() == size_of::<f32>();
             let fit = self.profile.fit(scheme, self.shape, single);
             let coding = self.profile.coding(scheme, self.rounding);
-            let how = (fit, self.finite(), coding);
+            let how = (fit, finite, coding);
             let to = (&mut scales[..], &mut zero_points[..], &mut packed[..]);
             <F as Sealed>::fit_and_encode(&flat, &tiling, how, to).map_err(
                 |trouble| match trouble {

@@ -14,10 +14,13 @@
 
 mod block_format;
 mod block_tensor;
+mod fake;
 mod granularity;
+mod learned;
 mod linear;
 mod minifloat;
 mod parameters;
+mod phases;
 mod profile;
 mod quantizer;
 mod scheme;
@@ -25,10 +28,13 @@ mod tensor;
 
 pub use block_format::BlockFormat;
 pub use block_tensor::BlockTensor;
+pub use fake::FakeQuantizer;
 pub use granularity::{BlockShape, Granularity};
+pub use learned::{LearnedGradient, Lsq, Pact};
 pub use linear::{Linear, NonFinite, linear};
 pub use minifloat::Minifloat;
 pub use parameters::Parameters;
+pub use phases::{PhasedQuantizer, QuantizationPhase};
 pub use profile::{Profile, Rounding};
 pub use quantizer::{Quantizer, QuantizerExt};
 pub use scheme::Scheme;
