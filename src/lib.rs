@@ -16,8 +16,9 @@
 pub use half;
 pub use ndarray;
 
+pub mod calibrate;
 pub mod distill;
-#[cfg(any(feature = "cache", feature = "masks"))]
+#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 pub mod formats;
 pub mod prelude;
 pub mod prune;

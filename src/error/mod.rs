@@ -464,6 +464,22 @@ pub enum Error {
     #[error("values are too large or too small to sum their squares")]
     SumOutOfRange,
 
+    /// Statistics that were gathered in different ways cannot be merged.
+    #[error("statistics differ in their {what} and cannot be merged")]
+    StatisticsDiffer {
+        /// In what: "axis", "bins", ...
+        what: &'static str,
+    },
+
+    /// Statistics are asked for a range before they have seen a value.
+    #[error("{what} has no values in channel {channel}")]
+    NoValues {
+        /// What was to be observed: "histogram", "minimum and maximum", ...
+        what: &'static str,
+        /// Which channel; 0 for a whole tensor.
+        channel: usize,
+    },
+
     /// A file that cannot be read or written, or is not what it should be.
     #[error(transparent)]
     File(FileError),

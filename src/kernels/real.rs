@@ -93,6 +93,8 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn nearest_even_to(value: Self) -> i32;
     #[doc(hidden)]
+    fn rounded_of(value: Self) -> Self;
+    #[doc(hidden)]
     fn exponential_of(value: Self) -> Self;
     #[doc(hidden)]
     fn softening_of(inverse_temperature: f64) -> Self;
@@ -135,6 +137,12 @@ pub(crate) trait Real: Sealed {
     #[inline(always)]
     fn nearest_even(self) -> i32 {
         Self::nearest_even_to(self)
+    }
+
+    /// Rounds to the nearest integer, ties to even, and stays a float. Right for |self| ≤ 2²¹, garbage beyond.
+    #[inline(always)]
+    fn rounded(self) -> Self {
+        Self::rounded_of(self)
     }
 
     /// e to this power, within the error that `exp` states.
@@ -423,6 +431,13 @@ macro_rules! real {
             }
 
             #[inline(always)]
+            fn rounded_of(value: Self) -> Self {
+                // As above.
+                const MAGIC: $float = $magic;
+                (value + MAGIC) - MAGIC
+            }
+
+            #[inline(always)]
             fn exponential_of(value: Self) -> Self {
                 $exp(value)
             }
@@ -522,6 +537,8 @@ mod tests {
             let right = value.round_ties_even();
             assert_eq!(f64::from(value.nearest_even()), right, "{value}");
             assert_eq!(f64::from((value as f32).nearest_even()), right, "{value}");
+            assert_eq!(value.rounded(), right, "{value}");
+            assert_eq!(f64::from((value as f32).rounded()), right, "{value}");
         }
     }
 
