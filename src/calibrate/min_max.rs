@@ -191,8 +191,7 @@ impl MinMax {
     /// [`Error::StatisticsDiffer`] or [`Error::WrongCount`] if it has other settings or channels; nothing changes.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let (own, others) = (self.extents.len(), other.extents.len());
-        self.channels
-            .check_same(own, other.channels, others)?;
+        self.channels.check_same(own, other.channels, others)?;
         self.add(&other.extents);
         Ok(())
     }

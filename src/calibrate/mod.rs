@@ -41,6 +41,7 @@ mod statistics;
 mod sums;
 
 pub use channels::NonFinite;
+pub(crate) use histogram::Bin;
 pub use histogram::Histogram;
 pub use min_max::MinMax;
 pub use moving_average::MovingAverage;

@@ -106,11 +106,7 @@ impl Parts {
     }
 
     fn extents(&self, channels: Channels) -> Result<Vec<Extent>, String> {
-        let (seen, low, high) = (
-            self.counts(SEEN)?,
-            self.numbers(LOW)?,
-            self.numbers(HIGH)?,
-        );
+        let (seen, low, high) = (self.counts(SEEN)?, self.numbers(LOW)?, self.numbers(HIGH)?);
         same_length(&[seen.len(), low.len(), high.len()])?;
         fits(channels, seen.len())?;
         let ends = low.iter().zip(high);
@@ -312,14 +308,23 @@ impl TryFrom<Parts> for Saturation {
             parts.counts(BELOW)?,
             parts.counts(ABOVE)?,
         );
-        same_length(&[low.len(), high.len(), values.len(), below.len(), above.len()])?;
+        same_length(&[
+            low.len(),
+            high.len(),
+            values.len(),
+            below.len(),
+            above.len(),
+        ])?;
         let ranges = low.iter().copied().zip(high.iter().copied());
         let ranges: Vec<(f64, f64)> = ranges.collect();
         let mut own = Self::new(&ranges).map_err(|error| error.to_string())?;
         own.channels = channels;
         let counts = values.iter().zip(below).zip(above);
         for (found, ((&values, &below), &above)) in own.found.iter_mut().zip(counts) {
-            if below.checked_add(above).is_none_or(|beyond| beyond > values) {
+            if below
+                .checked_add(above)
+                .is_none_or(|beyond| beyond > values)
+            {
                 return Err("more values lie outside than there are".to_owned());
             }
             *found = Beyond {

@@ -105,11 +105,16 @@ mod tests {
                 let slow = |values: &[f32]| {
                     let mut right = vec![Beyond::default(); tiling.count()];
                     for (place, &value) in values.iter().enumerate() {
-                        let tile = if tile[1] == 1 { place % shape[1] } else { place / shape[1] };
+                        let tile = if tile[1] == 1 {
+                            place % shape[1]
+                        } else {
+                            place / shape[1]
+                        };
                         let (low, high) = ranges[tile];
                         right[tile].values += u64::from(value.is_finite());
                         right[tile].below += u64::from(value.is_finite() && f64::from(value) < low);
-                        right[tile].above += u64::from(value.is_finite() && f64::from(value) > high);
+                        right[tile].above +=
+                            u64::from(value.is_finite() && f64::from(value) > high);
                     }
                     right
                 };

@@ -13,7 +13,7 @@
 use super::dispatch::vectorize;
 use super::parallel::{CHUNK, fold_ranges, map_ranges};
 use super::ranges::{Finite, Span, extent, first_not_finite};
-use super::real::{Bits, Real};
+use super::real::Real;
 use super::units::Slices;
 
 /// The exponent of the narrowest bins: with it the inverse of the width is still a normal f32.
@@ -338,14 +338,30 @@ mod tests {
     }
 
     const BINS: [Bins; 4] = [
-        Bins { count: 4, signed: true },
-        Bins { count: 4, signed: false },
-        Bins { count: 2048, signed: true },
-        Bins { count: 512, signed: false },
+        Bins {
+            count: 4,
+            signed: true,
+        },
+        Bins {
+            count: 4,
+            signed: false,
+        },
+        Bins {
+            count: 2048,
+            signed: true,
+        },
+        Bins {
+            count: 512,
+            signed: false,
+        },
     ];
 
     fn one(len: usize) -> Slices {
-        Slices { outer: 1, count: 1, inner: len }
+        Slices {
+            outer: 1,
+            count: 1,
+            inner: len,
+        }
     }
 
     #[test]
@@ -381,7 +397,16 @@ mod tests {
         let bins = BINS[2];
         let (outer, count, inner) = (5, 37, 3);
         let values = numbers(outer * count * inner, 0.01);
-        let found = tally(&values, Slices { outer, count, inner }, bins, Finite::Required);
+        let found = tally(
+            &values,
+            Slices {
+                outer,
+                count,
+                inner,
+            },
+            bins,
+            Finite::Required,
+        );
         for (channel, found) in found.unwrap().into_iter().enumerate() {
             let own = values.iter().enumerate();
             let own = own.filter(|(place, _)| place / inner % count == channel);
@@ -404,9 +429,14 @@ mod tests {
                 });
                 let parts: Vec<Tally> = parts.collect();
                 let mut forward = Tally::new(bins);
-                parts.iter().for_each(|part| forward.merge(bins, part.clone()));
+                parts
+                    .iter()
+                    .for_each(|part| forward.merge(bins, part.clone()));
                 let mut backward = Tally::new(bins);
-                parts.iter().rev().for_each(|part| backward.merge(bins, part.clone()));
+                parts
+                    .iter()
+                    .rev()
+                    .for_each(|part| backward.merge(bins, part.clone()));
                 assert_eq!((&forward, &backward), (&right, &right), "{bins:?} {part}");
             }
         }

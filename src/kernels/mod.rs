@@ -36,6 +36,7 @@ pub(crate) mod finite;
 pub(crate) mod fit;
 pub(crate) mod folds;
 pub(crate) mod gather;
+pub(crate) mod grouped;
 pub(crate) mod histogram;
 pub(crate) mod keys;
 mod log;

@@ -283,7 +283,10 @@ mod tests {
             let tiling = Tiling::new(&[3, 70], &[1, usize::MAX]).expect("few tiles");
             let mut values: Vec<f32> = (0..210).map(|i| 2.0 + (i * 37 % 70) as f32).collect();
             let all = extents(&values, &tiling, Finite::Required).expect("finite");
-            assert!(all.iter().all(|span| (span.low, span.high) == (2.0, 71.0)), "{level:?}");
+            assert!(
+                all.iter().all(|span| (span.low, span.high) == (2.0, 71.0)),
+                "{level:?}"
+            );
             values[70..140].fill(f32::NAN);
             values[3] = f32::NEG_INFINITY;
             assert_eq!(extents(&values, &tiling, Finite::Required), Err(3));

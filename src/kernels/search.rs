@@ -177,12 +177,7 @@ fn plain<F: Real>(block: &[F], ready: Ready<F>, raised: impl Fn(F) -> F) -> f64 
 }
 
 #[inline(always)]
-fn weighted<F: Real>(
-    block: &[F],
-    weights: &[F],
-    ready: Ready<F>,
-    raised: impl Fn(F) -> F,
-) -> f64 {
+fn weighted<F: Real>(block: &[F], weights: &[F], ready: Ready<F>, raised: impl Fn(F) -> F) -> f64 {
     let mut lanes = [F::zero(); LANES];
     let (groups, rest) = block.as_chunks::<LANES>();
     let (weights, of_rest) = weights.as_chunks::<LANES>();

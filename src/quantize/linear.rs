@@ -15,8 +15,10 @@ use super::{
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::encode::{Steps, Trouble};
+use crate::kernels::fit::Fit;
 use crate::kernels::ranges::Finite;
 use crate::kernels::real::{Real, Sealed};
+use crate::kernels::tiling::Tiling;
 use crate::kernels::{array, pack};
 use crate::shape;
 use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
@@ -175,6 +177,16 @@ impl Linear {
     /// [`Error::BitsOutOfRange`]: no such width.
     pub fn scheme(&self) -> Result<Scheme> {
         self.profile.scheme(self.bits, self.shape, self.signed)
+    }
+
+    /// How scales are found. `single`: the weights are f32.
+    pub(super) fn fit(&self, single: bool) -> Result<Fit> {
+        Ok(self.profile.fit(self.scheme()?, self.shape, single))
+    }
+
+    /// Which weights share a scale.
+    pub(super) fn tiling(&self, shape: &[usize]) -> Result<Tiling> {
+        self.granularity.tiling(shape)
     }
 
     fn finite(&self) -> Finite {
