@@ -62,7 +62,10 @@ fn observe(c: &mut Criterion) {
             .expect("a power of two")
             .per_channel(Axis(1))
     );
-    observer!("ChannelSums axis 1", ChannelSums::new().per_channel(Axis(1)));
+    observer!(
+        "ChannelSums axis 1",
+        ChannelSums::new().per_channel(Axis(1))
+    );
     observer!(
         "Saturation",
         Saturation::new(&[(-2.0, 2.0)]).expect("a range")
@@ -112,10 +115,7 @@ fn search(c: &mut Criterion) {
                 .expect("finite")
         });
     });
-    for (name, entropy) in [
-        ("nvidia", Entropy::nvidia(8)),
-        ("onnx", Entropy::onnx()),
-    ] {
+    for (name, entropy) in [("nvidia", Entropy::nvidia(8)), ("onnx", Entropy::onnx())] {
         group.bench_function(format!("Entropy {name}"), |b| {
             b.iter(|| entropy.ranges_of(black_box(&histogram)).expect("finite"));
         });

@@ -52,7 +52,10 @@ fn main() -> Result<()> {
     let (mut histogram, odd) = (odd?, even?);
     histogram.merge(&odd)?;
     let alone = observe(0..batches, tokens)?;
-    assert_eq!(histogram, alone, "two workers or one, the counts are the same");
+    assert_eq!(
+        histogram, alone,
+        "two workers or one, the counts are the same"
+    );
     println!(
         "{} values in {} bytes of counts, bins {} wide",
         histogram.values(0),
@@ -63,11 +66,20 @@ fn main() -> Result<()> {
     let linear = Linear::new(8);
     let fresh = activations(batches, tokens); // what calibration has not seen
     println!("\nint8 of a batch that no observer saw:");
-    println!("{:<22} {:>9} {:>12} {:>10}", "range", "high", "mean square", "clipped");
+    println!(
+        "{:<22} {:>9} {:>12} {:>10}",
+        "range", "high", "mean square", "clipped"
+    );
     for (name, ranges) in [
         ("least and largest", histogram.ranges()?),
-        ("99.9 % of values", Percentile::new(0.999)?.ranges_of(&histogram)?),
-        ("entropy, as nvidia", Entropy::nvidia(8).ranges_of(&histogram)?),
+        (
+            "99.9 % of values",
+            Percentile::new(0.999)?.ranges_of(&histogram)?,
+        ),
+        (
+            "entropy, as nvidia",
+            Entropy::nvidia(8).ranges_of(&histogram)?,
+        ),
         (
             "least squared error",
             ErrorSearch::new(linear)
@@ -83,7 +95,10 @@ fn main() -> Result<()> {
         let mut saturation = Saturation::new(&ranges)?;
         saturation.observe(&fresh)?;
         let clipped = 100.0 * saturation.channels()[0].share();
-        println!("{name:<22} {:>9.3} {error:>12.2e} {clipped:>8.3} %", ranges[0].1);
+        println!(
+            "{name:<22} {:>9.3} {error:>12.2e} {clipped:>8.3} %",
+            ranges[0].1
+        );
     }
     Ok(())
 }

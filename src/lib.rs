@@ -58,4 +58,7 @@ pub mod guide {
 
     #[doc = include_str!("../docs/pruning.md")]
     pub mod pruning {}
+
+    #[doc = include_str!("../docs/quantization.md")]
+    pub mod quantization {}
 }

@@ -52,6 +52,11 @@ fn size(value: &Value) -> usize {
     usize::try_from(value.as_u64().unwrap()).unwrap()
 }
 
+/// A value of f32: what parses text may be off by the last bit of an f64.
+fn number(value: &Value) -> f64 {
+    f64::from(value.as_f64().unwrap() as f32)
+}
+
 /// Floats come as the integers that their bits are.
 fn floats(bits: &Value) -> Array1<f32> {
     let bits: Vec<u32> = serde_json::from_value(bits.clone()).unwrap();
@@ -74,7 +79,7 @@ fn batches(case: &Value) -> Vec<ArrayD<f32>> {
 }
 
 fn ends(case: &Value) -> Vec<(f64, f64)> {
-    let list = |name: &str| -> Vec<f64> { serde_json::from_value(case[name].clone()).unwrap() };
+    let list = |name: &str| case[name].as_array().unwrap().iter().map(number);
     list("low").into_iter().zip(list("high")).collect()
 }
 
@@ -126,10 +131,7 @@ fn percentiles_are_those_of_onnx_runtime() {
         let share = case["percentile"].as_f64().unwrap() / 100.0;
         let percentile = Percentile::new(share).unwrap();
         let (low, high) = percentile.onnx().ranges_of(&histogram).unwrap()[0];
-        let right = (
-            case["low"].as_f64().unwrap(),
-            case["high"].as_f64().unwrap(),
-        );
+        let right = (number(&case["low"]), number(&case["high"]));
         assert_eq!((low, high), right, "{} {share} {signed}", case["name"]);
         // Our own answer is at most a bin from the exact one.
         let exact = if signed {
@@ -154,15 +156,24 @@ fn percentiles_are_those_of_onnx_runtime() {
 #[test]
 fn entropies_are_those_of_onnx_runtime() {
     let golden = Golden::read();
+    let (mut all, mut in_f32) = (0, 0);
     for case in golden.cases("entropy") {
         let histogram = golden.histogram(case, false);
         let found = Entropy::onnx().ranges_of(&histogram).unwrap()[0];
-        let right = (
-            case["low"].as_f64().unwrap(),
-            case["high"].as_f64().unwrap(),
+        let ends = |low: &str, high: &str| (number(&case[low]), number(&case[high]));
+        assert_eq!(
+            found,
+            ends("low", "high"),
+            "{} {}",
+            case["name"],
+            case["bins"]
         );
-        assert_eq!(found, right, "{} {}", case["name"], case["bins"]);
+        all += 1;
+        in_f32 += i32::from(found == ends("low_in_f32", "high_in_f32"));
     }
+    // In f32 rounding decides between candidates that agree to seven digits.
+    println!("{in_f32} of {all} as in f32");
+    assert!(4 * in_f32 >= 3 * all, "{in_f32} of {all}");
 }
 
 #[test]
@@ -178,12 +189,7 @@ fn entropies_are_those_of_nvidia() {
                 histogram.observe(&golden.sample(case)).unwrap();
             }
             let (low, high) = Entropy::nvidia(bits).ranges_of(&histogram).unwrap()[0];
-            assert_eq!(
-                high,
-                case["high"].as_f64().unwrap(),
-                "{} {bits}",
-                case["name"]
-            );
+            assert_eq!(high, number(&case["high"]), "{} {bits}", case["name"]);
             assert_eq!(low, -high);
         }
     }
@@ -213,10 +219,7 @@ fn grid_searches_are_those_of_compressed_tensors() {
                 search.ranges_weighted(&rows, &weights, Axis(1)).unwrap()[0]
             }
         };
-        let right = (
-            case["low"].as_f64().unwrap(),
-            case["high"].as_f64().unwrap(),
-        );
+        let right = (number(&case["low"]), number(&case["high"]));
         let near = |a: f64, b: f64| (a - b).abs() <= 1e-6 * b.abs();
         // A range that starts above 0 is widened to hold it.
         let same = near(found.0, right.0.min(0.0)) && near(found.1, right.1);

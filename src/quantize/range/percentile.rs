@@ -217,11 +217,13 @@ impl Percentile {
             });
             (reached.unwrap_or(counts.len()) as f64 - zero) * width
         };
+        // In the peer's unit, so that what it has a whole number for is one here too.
+        let percent = self.share * 100.0;
         let (low, high) = if magnitudes {
-            let high = edge(self.share);
+            let high = edge(percent / 100.0);
             (-high, high)
         } else {
-            let cut = (1.0 - self.share) / 2.0;
+            let cut = (100.0 - percent) / 200.0;
             (edge(cut), edge(1.0 - cut))
         };
         let (low, high) = (low.max(least), high.min(most));
