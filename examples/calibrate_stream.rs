@@ -17,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use rarefy::Result;
 use rarefy::calibrate::{Histogram, ObserverExt, Saturation};
 use rarefy::quantize::{Entropy, ErrorSearch, Linear, Percentile};
+use std::panic::resume_unwind;
 use std::thread;
 
 const CHANNELS: usize = 256;
@@ -44,12 +45,10 @@ fn main() -> Result<()> {
     let (even, odd) = thread::scope(|scope| {
         let even = scope.spawn(|| observe((0..batches).step_by(2), tokens));
         let odd = observe((1..batches).step_by(2), tokens);
-        (even.join(), odd)
+        let even = even.join();
+        (even.unwrap_or_else(|panic| resume_unwind(panic)), odd)
     });
-    let Ok(even) = even else {
-        panic!("a worker panicked");
-    };
-    let (mut histogram, odd) = (odd?, even?);
+    let (mut histogram, odd) = (even?, odd?);
     histogram.merge(&odd)?;
     let alone = observe(0..batches, tokens)?;
     assert_eq!(

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     clippy::missing_assert_message,
     reason = "a test fails by panicking, and casts small numbers of its own"
 )]

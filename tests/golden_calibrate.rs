@@ -80,7 +80,7 @@ fn batches(case: &Value) -> Vec<ArrayD<f32>> {
 
 fn ends(case: &Value) -> Vec<(f64, f64)> {
     let list = |name: &str| case[name].as_array().unwrap().iter().map(number);
-    list("low").into_iter().zip(list("high")).collect()
+    list("low").zip(list("high")).collect()
 }
 
 fn axis(case: &Value) -> Option<Axis> {

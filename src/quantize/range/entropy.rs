@@ -179,7 +179,6 @@ fn nvidia(mut bins: Vec<u64>, codes: usize) -> Option<usize> {
 }
 
 /// How many bins below and above 0 the range should have.
-#[expect(clippy::cast_precision_loss, reason = "counts become probabilities")]
 fn onnx(bins: &[u64]) -> Option<(usize, usize)> {
     const CODES: usize = 128;
     let zero = bins.len() / 2;
