@@ -16,8 +16,9 @@
 pub use half;
 pub use ndarray;
 
+pub mod calibrate;
 pub mod distill;
-#[cfg(any(feature = "cache", feature = "masks"))]
+#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 pub mod formats;
 pub mod prelude;
 pub mod prune;
@@ -31,7 +32,7 @@ mod kernels;
 mod mask;
 mod shape;
 
-pub use error::{CouplingError, Error, External, FileError, Result};
+pub use error::{CalibrationError, CouplingError, Error, External, FileError, Result};
 pub use float::Float;
 pub use mask::Mask;
 

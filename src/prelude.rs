@@ -3,6 +3,8 @@
 //! Functions such as [`prune::l1_unstructured`](crate::prune::l1_unstructured) need no import.
 
 #[doc(no_inline)]
+pub use crate::calibrate::{Observer, ObserverExt};
+#[doc(no_inline)]
 pub use crate::distill::{Loss, Student, Teacher};
 #[doc(no_inline)]
 pub use crate::prune::{Importance, Pruner, PrunerExt};

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["error", "kernels"],
     &["float", "shape"],
-    &["mask", "schedule"],
+    &["mask", "calibrate", "schedule"],
     &["prune", "quantize", "distill"],
     &["report", "formats"],
     &["lib", "prelude"],

@@ -11,6 +11,10 @@
 )]
 
 use ndarray::{Array1, Array2};
+use rarefy::calibrate::{
+    self, ChannelSums, Histogram, MinMax, MovingAverage, ObserverExt, Saturated, Saturation,
+    Statistics,
+};
 use rarefy::distill::sequence::{Lengths, NextTokens};
 use rarefy::distill::{
     AlphaDivergence, AttentionKl, AttentionMeasure, AttentionMse, AttentionTransfer, Averaging,
@@ -181,6 +185,17 @@ fn public_types_are_plain_values() {
     value::<MultiStep>();
     value::<Interval>();
     value::<Rounds>();
+    value::<ChannelSums>();
+    value::<Histogram>();
+    value::<MinMax>();
+    value::<MovingAverage>();
+    value::<calibrate::NonFinite>();
+    value::<Saturated>();
+    value::<Saturation>();
+    value::<Statistics>();
+    value::<rarefy::quantize::Entropy>();
+    value::<rarefy::quantize::ErrorSearch>();
+    value::<rarefy::quantize::Percentile>();
     value::<Report>();
     value::<TensorReport>();
     value::<Drift>();
@@ -210,6 +225,12 @@ fn files_can_be_handed_to_other_threads() {
 #[test]
 fn files_of_masks_are_plain_values() {
     value::<rarefy::formats::MaskFile>();
+}
+
+#[cfg(feature = "calibration")]
+#[test]
+fn files_of_statistics_are_plain_values() {
+    value::<rarefy::formats::CalibrationFile>();
 }
 
 #[cfg(feature = "half")]
@@ -246,6 +267,16 @@ fn debug_prints_shapes_and_counts_and_not_megabytes() {
     snip.observe(&weights, &weights).unwrap();
     let top_k = TopKTarget::from_logits(&weights, 300).unwrap();
     let target = Target::from(&output).weights(&row_weights).top_k(&top_k);
+    let mut observed: Vec<Statistics> = vec![
+        MinMax::new().per_channel(ndarray::Axis(0)).into(),
+        MovingAverage::new().per_channel(ndarray::Axis(0)).into(),
+        Histogram::new().per_channel(ndarray::Axis(0)).into(),
+        ChannelSums::new().per_channel(ndarray::Axis(0)).into(),
+        Saturation::new(&[(0.0, 1.0)]).unwrap().into(),
+    ];
+    for statistics in &mut observed {
+        statistics.observe(&weights).unwrap();
+    }
     let mut report = Report::new();
     report.add_quantized("w", &weights, &quantized).unwrap();
     let prints = [
@@ -256,6 +287,7 @@ fn debug_prints_shapes_and_counts_and_not_megabytes() {
         format!("{:?}", SliceScores::new(&row_weights, ndarray::Axis(0))),
         format!("{:?}", Wanda::new(&row_weights, ndarray::Axis(0))),
         format!("{:?}", Layer::new("w", &weights)),
+        format!("{observed:?}"),
         format!("{snip:?}"),
         format!("{quantized:?}"),
         format!("{:?}", quantized.parameters()),

@@ -1,9 +1,11 @@
 //! What can go wrong, in one type.
 
+mod calibration;
 mod coupling;
 mod external;
 mod file;
 
+pub use calibration::CalibrationError;
 pub use coupling::CouplingError;
 pub use external::{External, Result};
 pub use file::FileError;
@@ -54,13 +56,6 @@ pub enum Error {
         length: usize,
         /// The number that should divide it.
         by: usize,
-    },
-
-    /// Scores are asked for before anything was observed.
-    #[error("{what} has not observed a gradient yet")]
-    NothingObserved {
-        /// Which importance.
-        what: &'static str,
     },
 
     /// Pruning what a mask left, by a pattern that ranks weights within groups.
@@ -489,6 +484,10 @@ pub enum Error {
         /// What went wrong there.
         error: Box<Self>,
     },
+
+    /// Statistics cannot be merged, or have seen nothing.
+    #[error(transparent)]
+    Calibration(CalibrationError),
 
     /// Axes are declared to be coupled that cannot be.
     #[error(transparent)]

@@ -4,9 +4,12 @@
 //! |---|---|---|
 //! | `cache` | what a teacher said of each row: `CacheWriter`, `CacheReader` | a folder of safetensors files |
 //! | `masks` | masks by name: `MaskFile` | a safetensors file |
+//! | `calibration` | statistics of activations by name: `CalibrationFile` | a safetensors file |
 
 #[cfg(feature = "cache")]
 mod cache;
+#[cfg(feature = "calibration")]
+mod calibration;
 mod file;
 mod header;
 #[cfg(feature = "masks")]
@@ -14,5 +17,7 @@ mod masks;
 
 #[cfg(feature = "cache")]
 pub use cache::{CacheReader, CacheSettings, CacheWriter};
+#[cfg(feature = "calibration")]
+pub use calibration::CalibrationFile;
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;

@@ -56,6 +56,30 @@ fold!(
     /// How many x are NaN.
     NotNumbers, 0.0, |total, x| total + f64::from(u8::from(x.is_nan())), |a, b| a + b);
 
+fold!(
+    /// How many x are numbers and finite.
+    Numbers, 0.0, |total, x| total + f64::from(u8::from(x.is_finite())), |a, b| a + b);
+
+/// Another fold over those x that are numbers and finite.
+pub(crate) struct OfNumbers<O>(pub(crate) O);
+
+impl<F: Real, O: Fold<F>> Fold<F> for OfNumbers<O> {
+    const START: f64 = O::START;
+    #[inline(always)]
+    fn step(&self, unit: usize, total: f64, value: F) -> f64 {
+        let next = self.0.step(unit, total, value);
+        if value.magnitude() < F::INFINITE {
+            next
+        } else {
+            total
+        }
+    }
+    #[inline(always)]
+    fn merge(&self, a: f64, b: f64) -> f64 {
+        self.0.merge(a, b)
+    }
+}
+
 /// Σ (|x| / scale)ⁿ, with a scale for each unit.
 struct Powers<'a> {
     order: f64,

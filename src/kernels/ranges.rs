@@ -30,6 +30,25 @@ impl<F: Real> Span<F> {
             high: F::zero(),
         }
     }
+
+    /// No numbers, not even 0.
+    fn nothing() -> Self {
+        Self {
+            low: F::infinity(),
+            high: F::neg_infinity(),
+        }
+    }
+}
+
+/// The span of each tile, as its numbers are: low is above high where there is none.
+///
+/// Fails with the index of the first number that is not finite, unless those are skipped.
+pub(crate) fn extents<F: Real>(
+    values: &[F],
+    tiling: &Tiling,
+    finite: Finite,
+) -> Result<Vec<Span<F>>, usize> {
+    from(Span::nothing(), values, tiling, finite)
 }
 
 /// The span of each tile, widened to hold 0.
@@ -40,10 +59,19 @@ pub(crate) fn spans<F: Real>(
     tiling: &Tiling,
     finite: Finite,
 ) -> Result<Vec<Span<F>>, usize> {
+    from(Span::empty(), values, tiling, finite)
+}
+
+fn from<F: Real>(
+    start: Span<F>,
+    values: &[F],
+    tiling: &Tiling,
+    finite: Finite,
+) -> Result<Vec<Span<F>>, usize> {
     let (spans, fine) = fold_ranges(
         values.len(),
         CHUNK,
-        || (vec![Span::empty(); tiling.count()], true),
+        || (vec![start; tiling.count()], true),
         |(spans, fine), range| {
             let part = &values[range.clone()];
             *fine &= vectorize(
@@ -91,19 +119,36 @@ pub(super) fn sweep<F: Real>(
                 #[inline(always)]
                 |stretch, tiles| {
                     let spans = &mut spans[tiles.start - first..tiles.end - first];
-                    let finite = |value: F| {
-                        if value.magnitude() < F::INFINITE {
-                            value
-                        } else {
-                            F::zero()
-                        }
-                    };
-                    widen(&values[stretch], spans, finite);
+                    widen(&values[stretch], spans, or_nan);
                 },
             );
         }
     }
     largest < F::INFINITE
+}
+
+/// What is not finite as NaN, which widens no span.
+#[inline(always)]
+fn or_nan<F: Real>(value: F) -> F {
+    if value.magnitude() < F::INFINITE {
+        value
+    } else {
+        F::nan()
+    }
+}
+
+/// The least and the largest number, low above high if there is none, and whether all are as they should be.
+#[inline(always)]
+pub(super) fn extent<F: Real>(values: &[F], finite: Finite) -> (Span<F>, bool) {
+    let mut span = [Span::nothing()];
+    let largest = match finite {
+        Finite::Required => widen(values, &mut span, |value| value),
+        Finite::Skipped => {
+            widen(values, &mut span, or_nan);
+            F::Bits::default()
+        }
+    };
+    (span[0], largest < F::INFINITE)
 }
 
 /// Numbers in flight.
@@ -186,7 +231,7 @@ pub(crate) fn first_not_finite<F: Real>(values: &[F]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Finite, Span, spans};
+    use super::{Finite, Span, extents, spans};
     use crate::kernels::dispatch::forced;
     use crate::kernels::parallel::CHUNK;
     use crate::kernels::tiling::Tiling;
@@ -243,6 +288,26 @@ mod tests {
                     "{at}"
                 );
             }
+        });
+    }
+
+    #[test]
+    fn extents_are_those_of_the_numbers_themselves() {
+        forced::at_every_level(|level| {
+            let tiling = Tiling::new(&[3, 70], &[1, usize::MAX]).expect("few tiles");
+            let mut values: Vec<f32> = (0..210).map(|i| 2.0 + (i * 37 % 70) as f32).collect();
+            let all = extents(&values, &tiling, Finite::Required).expect("finite");
+            assert!(
+                all.iter().all(|span| (span.low, span.high) == (2.0, 71.0)),
+                "{level:?}"
+            );
+            values[70..140].fill(f32::NAN);
+            values[3] = f32::NEG_INFINITY;
+            assert_eq!(extents(&values, &tiling, Finite::Required), Err(3));
+            let some = extents(&values, &tiling, Finite::Skipped).expect("skipped");
+            assert_eq!(some[1], Span::nothing(), "{level:?}");
+            assert_eq!(some[2], all[2], "{level:?}");
+            assert!(some[0].low >= 2.0 && some[0].high <= 71.0, "{level:?}");
         });
     }
 

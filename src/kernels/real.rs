@@ -40,8 +40,7 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     /// The nearest value of this type; exact for |value| ≤ 2²⁴.
     fn from_integer(value: i32) -> Self;
 
-    // What is compiled here is compiled once, with the crate, and not again with every program that
-    // calls a generic function of it.
+    // Compiled once, with the crate, and not with every program that calls a generic function of it.
     #[doc(hidden)]
     fn value_of_row(
         student: &[Self],
@@ -60,7 +59,7 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn select_magnitudes(weights: &[Self], drop: usize, limit: Self::Bits) -> Option<Vec<u64>>;
 
-    // Values as f32, each rounded once, and back: borrowed where they are f32 already.
+    // Values as f32, each rounded once, and back.
     #[doc(hidden)]
     fn singles_of(values: &[Self]) -> Cow<'_, [f32]>;
     #[doc(hidden)]
@@ -101,6 +100,8 @@ pub trait Sealed: num_traits::Float + Default + Debug + Send + Sync + 'static {
     fn widen_from(value: Self) -> f64;
     #[doc(hidden)]
     fn nearest_even_to(value: Self) -> i32;
+    #[doc(hidden)]
+    fn rounded_of(value: Self) -> Self;
     #[doc(hidden)]
     fn exponential_of(value: Self) -> Self;
     #[doc(hidden)]
@@ -144,6 +145,12 @@ pub(crate) trait Real: Sealed {
     #[inline(always)]
     fn nearest_even(self) -> i32 {
         Self::nearest_even_to(self)
+    }
+
+    /// Rounds to the nearest integer, ties to even, and stays a float. Right for |self| ≤ 2²¹, garbage beyond.
+    #[inline(always)]
+    fn rounded(self) -> Self {
+        Self::rounded_of(self)
     }
 
     /// e to this power, within the error that `exp` states.
@@ -380,6 +387,13 @@ macro_rules! real {
             }
 
             #[inline(always)]
+            fn rounded_of(value: Self) -> Self {
+                // As above.
+                const MAGIC: $float = $magic;
+                (value + MAGIC) - MAGIC
+            }
+
+            #[inline(always)]
             fn exponential_of(value: Self) -> Self {
                 $exp(value)
             }
@@ -479,6 +493,8 @@ mod tests {
             let right = value.round_ties_even();
             assert_eq!(f64::from(value.nearest_even()), right, "{value}");
             assert_eq!(f64::from((value as f32).nearest_even()), right, "{value}");
+            assert_eq!(value.rounded(), right, "{value}");
+            assert_eq!(f64::from((value as f32).rounded()), right, "{value}");
         }
     }
 }

@@ -10,33 +10,20 @@
 
 use super::profile::Shape;
 use super::{
-    FakeQuantizer, Granularity, Parameters, Profile, QuantizedTensor, Quantizer, QuantizerExt,
-    Rounding, Scheme,
+    FakeQuantizer, Granularity, NonFinite, Parameters, Profile, QuantizedTensor, Quantizer,
+    QuantizerExt, Rounding, Scheme,
 };
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::coding::Steps;
 use crate::kernels::encode::Trouble;
+use crate::kernels::fit::Fit;
 use crate::kernels::ranges::Finite;
 use crate::kernels::real::{Real, Sealed};
+use crate::kernels::tiling::Tiling;
 use crate::kernels::{array, pack};
 use crate::shape;
 use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
-
-/// What becomes of weights that are not finite.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub enum NonFinite {
-    /// The first is an error.
-    #[default]
-    Error,
-    /// They do not count for the range. Infinity gets the outermost code, NaN the code of 0.
-    Clamp,
-    /// NaN stays NaN, infinity becomes the outermost number: for a [`FakeQuantizer`](super::FakeQuantizer), whose
-    /// caller looks at the loss. No code means NaN, so [`Linear`] refuses it.
-    Propagate,
-}
 
 /// Quantizes to the nearest of evenly spaced numbers.
 ///
@@ -189,6 +176,16 @@ impl Linear {
             .profile(self.profile)
             .rounding(self.rounding)
             .non_finite(self.non_finite)
+    }
+
+    /// How scales are found. `single`: the weights are f32.
+    pub(super) fn fit(&self, single: bool) -> Result<Fit> {
+        Ok(self.profile.fit(self.scheme()?, self.shape, single))
+    }
+
+    /// Which weights share a scale.
+    pub(super) fn tiling(&self, shape: &[usize]) -> Result<Tiling> {
+        self.granularity.tiling(shape)
     }
 
     fn finite(&self) -> Result<Finite> {

@@ -11,6 +11,9 @@
 //!
 //! Beside these stand the layouts that others defined, blocks of weights with their scales as bytes:
 //! [`BlockFormat`] says which (GGUF's, the OCP microscaling formats, NVFP4), [`BlockTensor`] holds them.
+//!
+//! *Which range should codes reach?* is the fourth, where it is not that of the weights: [`Percentile`],
+//! [`ErrorSearch`] and [`Entropy`] answer it, from values or from what [`calibrate`](crate::calibrate) gathered.
 
 mod block_format;
 mod block_tensor;
@@ -23,6 +26,7 @@ mod parameters;
 mod phases;
 mod profile;
 mod quantizer;
+mod range;
 mod scheme;
 mod tensor;
 
@@ -31,11 +35,12 @@ pub use block_tensor::BlockTensor;
 pub use fake::FakeQuantizer;
 pub use granularity::{BlockShape, Granularity};
 pub use learned::{LearnedGradient, Lsq, Pact};
-pub use linear::{Linear, NonFinite, linear};
+pub use linear::{Linear, linear};
 pub use minifloat::Minifloat;
 pub use parameters::Parameters;
 pub use phases::{PhasedQuantizer, QuantizationPhase};
-pub use profile::{Profile, Rounding};
+pub use profile::{NonFinite, Profile, Rounding};
 pub use quantizer::{Quantizer, QuantizerExt};
+pub use range::{Entropy, ErrorSearch, Percentile};
 pub use scheme::Scheme;
 pub use tensor::QuantizedTensor;

@@ -62,6 +62,21 @@ pub enum Rounding {
     },
 }
 
+/// What becomes of weights that are not finite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum NonFinite {
+    /// The first is an error.
+    #[default]
+    Error,
+    /// They do not count for the range. Infinity gets the outermost code, NaN the code of 0.
+    Clamp,
+    /// NaN stays NaN, infinity becomes the outermost number: for a [`FakeQuantizer`](super::FakeQuantizer), whose
+    /// caller looks at the loss. No code means NaN, so [`Linear`] refuses it.
+    Propagate,
+}
+
 /// How the range of codes lies around 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

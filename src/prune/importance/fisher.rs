@@ -37,7 +37,7 @@ use std::fmt;
 ///
 /// # Errors
 ///
-/// [`Error::NothingObserved`](crate::Error::NothingObserved) when used before the first batch,
+/// [`Error::Calibration`](crate::Error::Calibration) when used before the first batch,
 /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) when used on weights of another shape.
 #[derive(Clone, Default, PartialEq)]
 pub struct Fisher {

@@ -1,6 +1,6 @@
 //! Sums over batches that scores are made of: raw, in f64, so that two of them can be added.
 
-use crate::error::{Error, Result};
+use crate::error::{CalibrationError, Error, Result};
 use crate::float::Float;
 use crate::kernels::real::Real;
 use crate::shape;
@@ -73,7 +73,9 @@ impl Observed {
         score: impl Fn(f64, f64) -> f64,
     ) -> Result<ArrayD<F>> {
         let Some(sums) = &self.sums else {
-            return Err(Error::NothingObserved { what });
+            return Err(Error::Calibration(CalibrationError::NothingObserved {
+                what,
+            }));
         };
         self.check_shape("weights", weights.shape())?;
         let mut scores = ArrayD::zeros(IxDyn(weights.shape()));

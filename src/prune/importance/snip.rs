@@ -37,7 +37,7 @@ use std::fmt;
 ///
 /// # Errors
 ///
-/// [`Error::NothingObserved`] when used before the first batch,
+/// [`Error::Calibration`](crate::Error::Calibration) when used before the first batch,
 /// [`Error::ShapeMismatch`] when used on weights of another shape.
 #[derive(Clone, PartialEq)]
 pub struct Snip {
