@@ -4,7 +4,12 @@
 //! cargo run --release --example fake_quantize [-- --quick]
 //! ```
 
-#![allow(clippy::print_stdout, reason = "an example shows what it found")]
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "an example shows what it found, and casts small numbers and slopes of its own"
+)]
 
 use ndarray::{Array2, Axis};
 use ndarray_rand::RandomExt;
@@ -52,7 +57,7 @@ fn main() -> Result<()> {
 
     let scheme = Scheme::symmetric(BITS)?;
     let mut lsq = Lsq::from_weights(&truth, scheme, Granularity::PerChannel(Axis(0)))?;
-    let mut weights = truth.clone();
+    let mut weights = truth;
     for _ in 0..steps {
         let (_, mut gradient) = loss(&lsq.forward(&weights)?, &x, &y);
         let learned = lsq.backward_in_place(&weights, &mut gradient)?;
