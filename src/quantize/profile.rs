@@ -73,7 +73,7 @@ pub enum NonFinite {
     /// They do not count for the range. Infinity gets the outermost code, NaN the code of 0.
     Clamp,
     /// NaN stays NaN, infinity becomes the outermost number: for a [`FakeQuantizer`](super::FakeQuantizer), whose
-    /// caller looks at the loss. No code means NaN, so [`Linear`] refuses it.
+    /// caller looks at the loss. No code means NaN, so [`Linear`](super::Linear) refuses it.
     Propagate,
 }
 
