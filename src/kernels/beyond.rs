@@ -6,6 +6,9 @@ use super::ranges::{Finite, first_not_finite};
 use super::real::Real;
 use super::tiling::Tiling;
 
+/// Verdicts in flight.
+const LANES: usize = 16;
+
 /// How many values there are, and how many of them lie outside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Beyond {
@@ -23,6 +26,7 @@ impl Beyond {
         }
     }
 
+    /// Of one value.
     #[inline(always)]
     fn of(value: f64, (low, high): (f64, f64)) -> Self {
         let finite = value.abs() < f64::INFINITY;
@@ -31,6 +35,49 @@ impl Beyond {
             below: u64::from(finite & (value < low)),
             above: u64::from(finite & (value > high)),
         }
+    }
+
+    /// Of many.
+    ///
+    /// A one for each verdict, in f64: flags do not become vectors.
+    #[inline(always)]
+    fn of_all<F: Real>(values: &[F], (low, high): (f64, f64)) -> Self {
+        let one = |holds: bool| if holds { 1.0 } else { 0.0 };
+        let (mut finite, mut below, mut above) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        // Infinities are neither.
+        let (least, most) = (-f64::MAX, f64::MAX);
+        let (groups, rest) = values.as_chunks::<LANES>();
+        for group in groups {
+            for (lane, value) in group.iter().enumerate() {
+                let value = value.widen();
+                finite[lane] += one(value.abs() <= most);
+                below[lane] += if value < low {
+                    one(value >= least)
+                } else {
+                    0.0
+                };
+                above[lane] += if value > high {
+                    one(value <= most)
+                } else {
+                    0.0
+                };
+            }
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number: at most the values of a chunk"
+        )]
+        let counted = |lanes: [f64; LANES]| lanes.iter().sum::<f64>() as u64;
+        let groups = Self {
+            values: counted(finite),
+            below: counted(below),
+            above: counted(above),
+        };
+        let rest = rest
+            .iter()
+            .map(|value| Self::of(value.widen(), (low, high)));
+        rest.fold(groups, Self::plus)
     }
 }
 
@@ -58,9 +105,7 @@ pub(crate) fn beyond<F: Real>(
                             let values = &part[stretch];
                             if let [one] = &mut found[tiles.clone()] {
                                 let range = ranges[tiles.start];
-                                for value in values {
-                                    *one = one.plus(Beyond::of(value.widen(), range));
-                                }
+                                *one = one.plus(Beyond::of_all(values, range));
                                 return;
                             }
                             let found = found[tiles.clone()].iter_mut().zip(&ranges[tiles]);

@@ -145,21 +145,30 @@ pub(crate) fn tally<F: Real>(
     bins: Bins,
     finite: Finite,
 ) -> Result<Vec<Tally>, usize> {
-    let tallies = if slices.count == 1 {
+    let tallies = if slices.count == 1 || values.is_empty() {
         vec![whole(values, bins, finite)]
     } else {
         let groups = map_ranges(slices.count, TOGETHER, |channels| {
-            let first = channels.start;
-            let mut gathered: Vec<Vec<F>> = channels
-                .map(|_| Vec::with_capacity(slices.outer * slices.inner))
-                .collect();
+            let (first, together) = (channels.start, channels.len());
+            let each = slices.outer * slices.inner;
+            let mut gathered = vec![F::zero(); together * each];
             for outer in 0..slices.outer {
-                for (channel, gathered) in gathered.iter_mut().enumerate() {
-                    let start = (outer * slices.count + first + channel) * slices.inner;
-                    gathered.extend_from_slice(&values[start..start + slices.inner]);
+                let start = (outer * slices.count + first) * slices.inner;
+                let row = &values[start..start + together * slices.inner];
+                if slices.inner == 1 {
+                    for (channel, &value) in row.iter().enumerate() {
+                        gathered[channel * each + outer] = value;
+                    }
+                    continue;
+                }
+                for (channel, part) in row.chunks(slices.inner).enumerate() {
+                    let to = channel * each + outer * slices.inner;
+                    gathered[to..to + slices.inner].copy_from_slice(part);
                 }
             }
-            let tallied = gathered.iter().map(|values| whole(values, bins, finite));
+            let tallied = gathered
+                .chunks(each)
+                .map(|values| whole(values, bins, finite));
             tallied.collect::<Vec<_>>()
         });
         groups.into_iter().flatten().collect()
@@ -198,44 +207,58 @@ fn whole<F: Real>(values: &[F], bins: Bins, finite: Finite) -> Option<Tally> {
     work.fine.then_some(work.tally)
 }
 
+/// Values that stay in the innermost cache between looking for the largest and counting.
+const SWEEP: usize = 4096;
+
 fn chunk<F: Real>(values: &[F], bins: Bins, finite: Finite, work: &mut Work) {
-    let (Span { low, high }, fine) = vectorize(
-        #[inline(always)]
-        || extent(values, finite),
-    );
-    work.fine &= fine;
-    if !fine || low > high {
-        return;
-    }
-    let (low, high) = (low.widen(), high.widen());
-    let tally = &mut work.tally;
-    // −0 would depend on which of the two zeros came first.
-    tally.low = tally.low.min(low) + 0.0;
-    tally.high = tally.high.max(high) + 0.0;
-    tally.widen(bins, tally.exponent.max(bins.exponent(high.max(-low))));
-    let inverse = F::narrow(2.0_f64.powi(-tally.exponent));
-    let tables = &mut work.tables;
-    match finite {
-        Finite::Required => vectorize(
-            #[inline(always)]
-            || count::<F, false>(values, inverse, bins, tables),
-        ),
-        Finite::Skipped => vectorize(
-            #[inline(always)]
-            || count::<F, true>(values, inverse, bins, tables),
-        ),
-    }
     vectorize(
         #[inline(always)]
         || {
-            for table in tables.chunks(bins.count + 1) {
-                for (count, &more) in tally.counts.iter_mut().zip(table) {
-                    *count += u64::from(more);
+            for part in values.chunks(SWEEP) {
+                if !sweep(part, bins, finite, work) {
+                    work.fine = false;
+                    return;
                 }
             }
-            tables.fill(0);
+            // A chunk has fewer values than a table can count.
+            flush(work, bins);
         },
     );
+}
+
+/// Adds the tables to the counts.
+#[inline(always)]
+fn flush(work: &mut Work, bins: Bins) {
+    for table in work.tables.chunks(bins.count + 1) {
+        for (count, &more) in work.tally.counts.iter_mut().zip(table) {
+            *count += u64::from(more);
+        }
+    }
+    work.tables.fill(0);
+}
+
+/// Whether all values are as they should be; then they are in the tables.
+#[inline(always)]
+fn sweep<F: Real>(values: &[F], bins: Bins, finite: Finite, work: &mut Work) -> bool {
+    let (Span { low, high }, fine) = extent(values, finite);
+    if !fine || low > high {
+        return fine;
+    }
+    let (low, high) = (low.widen(), high.widen());
+    // −0 would depend on which of the two zeros came first.
+    work.tally.low = work.tally.low.min(low) + 0.0;
+    work.tally.high = work.tally.high.max(high) + 0.0;
+    let exponent = bins.exponent(high.max(-low));
+    if exponent > work.tally.exponent {
+        flush(work, bins);
+        work.tally.widen(bins, exponent);
+    }
+    let inverse = F::narrow(2.0_f64.powi(-work.tally.exponent));
+    match finite {
+        Finite::Required => count::<F, false>(values, inverse, bins, &mut work.tables),
+        Finite::Skipped => count::<F, true>(values, inverse, bins, &mut work.tables),
+    }
+    true
 }
 
 /// Counts each value in the bin of its magnitude and sign.
@@ -272,8 +295,11 @@ fn count<F: Real, const SKIP: bool>(values: &[F], inverse: F, bins: Bins, tables
             *place = bin(value);
         }
         let (quads, rest) = places[..block.len()].as_chunks::<TABLES>();
-        // A place is within its table by construction; an index that is held there needs no branch to panic.
-        let held = |place: i32| usize::try_from(place).unwrap_or(0).min(size - 1);
+        #[expect(
+            clippy::cast_sign_loss,
+            reason = "a place is never negative, and what is out of bounds would be met below"
+        )]
+        let held = |place: i32| place as usize;
         for quad in quads {
             a[held(quad[0])] += 1;
             b[held(quad[1])] += 1;

@@ -11,6 +11,7 @@
 use super::dispatch::vectorize;
 use super::parallel::{CHUNK, map_ranges};
 use super::real::Real;
+use std::ops::Range;
 
 /// Sums in flight.
 const LANES: usize = 32;
@@ -64,13 +65,29 @@ pub(crate) fn errors<F: Real>(
     power: Power,
 ) -> Vec<f64> {
     let ready: Vec<Ready<F>> = spacings.iter().map(Ready::new).collect();
+    let mut sums = vec![0.0; ready.len()];
+    add(values, weights, &ready, power, &mut sums);
+    for (sum, spacing) in sums.iter_mut().zip(spacings) {
+        *sum *= power.of_scale(spacing.scale);
+    }
+    sums
+}
+
+/// Adds the terms of some whole chunks, and what is behind the last, to the sums.
+fn add<F: Real>(
+    values: &[F],
+    weights: Option<&[F]>,
+    ready: &[Ready<F>],
+    power: Power,
+    sums: &mut [f64],
+) {
     let parts = map_ranges(values.len(), CHUNK, |range| {
         let mut sums = vec![0.0; ready.len()];
         let part = &values[range.clone()];
         let weights = weights.map(|weights| &weights[range]);
         match power {
-            Power::One => sweep(part, weights, &ready, &mut sums, |d| d),
-            Power::Two => sweep(part, weights, &ready, &mut sums, |d| d * d),
+            Power::One => sweep(part, weights, ready, &mut sums, |d| d),
+            Power::Two => sweep(part, weights, ready, &mut sums, |d| d * d),
             Power::Other(power) => {
                 let power = F::narrow(power);
                 let raised = |d: F| {
@@ -81,21 +98,93 @@ pub(crate) fn errors<F: Real>(
                         F::zero()
                     }
                 };
-                sweep(part, weights, &ready, &mut sums, raised);
+                sweep(part, weights, ready, &mut sums, raised);
             }
         }
         sums
     });
-    let mut sums = vec![0.0; ready.len()];
     for part in parts {
         for (sum, part) in sums.iter_mut().zip(part) {
             *sum += part;
         }
     }
-    for (sum, spacing) in sums.iter_mut().zip(spacings) {
-        *sum *= power.of_scale(spacing.scale);
+}
+
+/// Chunks of the first round of a search for the least.
+const FIRST_ROUND: usize = 4 * CHUNK;
+
+/// The first of the spacings whose error, as [`errors`] has it, is the least; nothing if none is a number.
+///
+/// No term is negative, so sums only grow: a spacing whose sum has passed what another comes to in the end is not
+/// followed further, which leaves out most of the work where most spacings are bad.
+pub(crate) fn least<F: Real>(
+    values: &[F],
+    weights: Option<&[F]>,
+    spacings: &[Spacing],
+    power: Power,
+) -> Option<usize> {
+    let factor = |spacing: &Spacing| power.of_scale(spacing.scale);
+    let factors: Vec<f64> = spacings.iter().map(factor).collect();
+    let ready: Vec<Ready<F>> = spacings.iter().map(Ready::new).collect();
+    let weights_of = |range: &Range<usize>| weights.map(|weights| &weights[range.clone()]);
+    let first = 0..values.len().min(FIRST_ROUND);
+    let mut sums = vec![0.0; ready.len()];
+    add(
+        &values[first.clone()],
+        weights_of(&first),
+        &ready,
+        power,
+        &mut sums,
+    );
+    let places: Vec<usize> = (0..ready.len()).collect();
+    let guess = first_least(&places, &sums, &factors)?;
+    if first.end == values.len() {
+        return Some(guess);
     }
-    sums
+    // What the most promising comes to.
+    let mut bound = [sums[guess]];
+    let rest = first.end..values.len();
+    add(
+        &values[rest.clone()],
+        weights_of(&rest),
+        &ready[guess..=guess],
+        power,
+        &mut bound,
+    );
+    let bound = bound[0] * factors[guess];
+    let (mut places, mut start, mut round) = (places, first.end, FIRST_ROUND);
+    loop {
+        places.retain(|&place| sums[place] * factors[place] <= bound);
+        if start == values.len() {
+            return first_least(&places, &sums, &factors);
+        }
+        let range = start..values.len().min(start + round);
+        let followed: Vec<Ready<F>> = places.iter().map(|&place| ready[place]).collect();
+        let mut own: Vec<f64> = places.iter().map(|&place| sums[place]).collect();
+        add(
+            &values[range.clone()],
+            weights_of(&range),
+            &followed,
+            power,
+            &mut own,
+        );
+        for (&place, own) in places.iter().zip(own) {
+            sums[place] = own;
+        }
+        (start, round) = (range.end, 2 * round);
+    }
+}
+
+/// The first of these places with the least product.
+fn first_least(places: &[usize], sums: &[f64], factors: &[f64]) -> Option<usize> {
+    let (mut best, mut least) = (None, f64::INFINITY);
+    for &place in places {
+        let error = sums[place] * factors[place];
+        if error < least {
+            (best, least) = (Some(place), error);
+        }
+    }
+    best
 }
 
 /// A spacing in the type of the values.
@@ -194,7 +283,7 @@ fn weighted<F: Real>(block: &[F], weights: &[F], ready: Ready<F>, raised: impl F
 
 #[cfg(test)]
 mod tests {
-    use super::{CHUNK, Power, Spacing, errors};
+    use super::{CHUNK, Power, Spacing, errors, least};
     use crate::kernels::dispatch::forced;
 
     const POWERS: [f64; 5] = [1.0, 2.0, 2.4, 3.0, 0.5];
@@ -253,6 +342,40 @@ mod tests {
                             // The values themselves are rounded here.
                             assert!(near(narrow, 1e-3), "{narrow} for {right}: {at}");
                         }
+                    }
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn the_least_is_the_first_of_all_errors() {
+        forced::at_every_level(|level| {
+            for len in [0, 1, 1000, 4 * CHUNK, 4 * CHUNK + 1, 21 * CHUNK + 77] {
+                // Larger numbers towards the end, so that the first guess is wrong.
+                let value = |i: usize| {
+                    let slope = 0.5 + i as f32 / (4 * CHUNK) as f32;
+                    ((i * 7919 % 2003) as f32 - 1000.0) * 0.0117 * slope
+                };
+                let values: Vec<f32> = (0..len).map(value).collect();
+                let weights: Vec<f32> = (0..len).map(|i| (i % 3) as f32).collect();
+                let spacing = |i: i32| Spacing {
+                    scale: 0.1 * f64::from(40 - i / 2),
+                    lowest: -8,
+                    highest: 7,
+                };
+                let spacings: Vec<Spacing> = (0..60).map(spacing).collect();
+                for power in [Power::One, Power::Two, Power::Other(2.4)] {
+                    for weights in [None, Some(&weights[..])] {
+                        let all = errors(&values, weights, &spacings, power);
+                        let mut right = 0;
+                        for (place, error) in all.iter().enumerate() {
+                            if *error < all[right] {
+                                right = place;
+                            }
+                        }
+                        let found = least(&values, weights, &spacings, power);
+                        assert_eq!(found, Some(right), "{len} {power:?} {level:?}");
                     }
                 }
             }
