@@ -48,32 +48,97 @@ fn naive_per_row(weights: &Array2<f32>) -> (Array2<i8>, Array1<f32>) {
     (codes, scales)
 }
 
+/// Who shares a scale, from the coarsest on.
+fn granularities(linear: Linear) -> [(&'static str, Linear); 5] {
+    [
+        ("per tensor", linear),
+        ("axis 0", linear.per_channel(Axis(0))),
+        ("axis 1", linear.per_channel(Axis(1))),
+        ("groups of 128", linear.per_group(Axis(1), 128)),
+        ("groups of 32", linear.per_group(Axis(1), 32)),
+    ]
+}
+
+/// Into memory that exists, ranges found on the way.
 fn encode(c: &mut Criterion) {
     let weights = floors::normal(SHAPE, 0.02, 2);
     let bytes = size_of_val(weights.as_slice().expect("a fresh array is contiguous"));
-    let mut group = c.benchmark_group("quantize 4096x4096");
+    let mut group = c.benchmark_group("quantize_into 4096x4096");
     floors::configure(&mut group, bytes);
-    for bits in [8, 4, 3] {
-        for (name, linear) in [
-            ("per tensor", Linear::new(bits)),
-            ("axis 0", Linear::new(bits).per_channel(Axis(0))),
-            ("axis 1", Linear::new(bits).per_channel(Axis(1))),
-        ] {
-            group.bench_function(format!("Linear {bits} bits {name}"), |b| {
+    for (bits, scheme, linear) in [
+        (8, "", Linear::new(8)),
+        (4, "", Linear::new(4)),
+        (8, " affine", Linear::new(8).affine()),
+        (4, " affine", Linear::new(4).affine()),
+    ] {
+        for (name, linear) in granularities(linear) {
+            let mut codes = linear.quantize(&weights).expect("weights are finite");
+            group.bench_function(format!("Linear {bits} bits{scheme} {name}"), |b| {
                 b.iter(|| {
                     linear
-                        .quantize(black_box(&weights))
-                        .expect("weights are finite")
+                        .quantize_into(black_box(&weights), &mut codes)
+                        .expect("weights are finite");
                 });
             });
         }
     }
+    let given = Linear::new(8);
+    let mut codes = given.quantize(&weights).expect("weights are finite");
+    let parameters = codes.parameters().clone();
+    group.bench_function("Linear 8 bits per tensor, scale given", |b| {
+        b.iter(|| {
+            given
+                .quantize_with_into(black_box(&weights), &parameters, &mut codes)
+                .expect("weights are finite");
+        });
+    });
     group.bench_function("naive 8 bits per tensor", |b| {
         b.iter(|| naive_per_tensor(black_box(&weights)));
     });
     group.bench_function("naive 8 bits axis 0", |b| {
         b.iter(|| naive_per_row(black_box(&weights)));
     });
+    floors::add(&mut group, &weights);
+    group.finish();
+}
+
+/// In one call, which asks the system for the memory of the codes.
+fn encode_anew(c: &mut Criterion) {
+    /// Bytes that the system hands out together.
+    const PAGE: usize = 4096;
+    let weights = floors::normal(SHAPE, 0.02, 2);
+    let bytes = size_of_val(weights.as_slice().expect("a fresh array is contiguous"));
+    let mut group = c.benchmark_group("quantize 4096x4096 in new memory");
+    floors::configure(&mut group, bytes);
+    for bits in [8, 4, 3] {
+        for (name, linear) in granularities(Linear::new(bits)) {
+            let mut codes = linear.quantize(&weights).expect("weights are finite");
+            group.bench_function(format!("quantize {bits} bits {name}"), |b| {
+                b.iter(|| {
+                    linear
+                        .quantize(black_box(&weights))
+                        .expect("weights are finite")
+                });
+            });
+            group.bench_function(format!("quantize_into {bits} bits {name}"), |b| {
+                b.iter(|| {
+                    linear
+                        .quantize_into(black_box(&weights), &mut codes)
+                        .expect("weights are finite");
+                });
+            });
+        }
+        let fresh = weights.len() * bits as usize / 8;
+        group.bench_function(format!("floor: touch pages of {bits} bits"), |b| {
+            b.iter(|| {
+                let mut memory = black_box(vec![0_u8; fresh]);
+                for byte in memory.iter_mut().step_by(PAGE) {
+                    *byte = black_box(1);
+                }
+                memory
+            });
+        });
+    }
     floors::add(&mut group, &weights);
     group.finish();
 }
@@ -112,5 +177,5 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, encode, decode);
+criterion_group!(benches, encode, encode_anew, decode);
 criterion_main!(benches);

@@ -1,5 +1,6 @@
 //! What the code of one number is.
 
+use super::fit::{Fit, Zero};
 use super::real::Real;
 use super::stream;
 
@@ -33,6 +34,30 @@ pub struct Coding {
     pub(crate) rounded: Rounded,
     /// Whether the zero point is added before rounding instead of after.
     pub(crate) shift_first: bool,
+    pub(crate) known: Known,
+}
+
+/// What is known of the values before they are coded, and need not be asked of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Nothing,
+    /// None is NaN.
+    Finite,
+    /// Scaled, they lie within the codes.
+    Bounded,
+}
+
+impl Coding {
+    /// Whether no scale of this fit leaves a value outside of the codes: the largest magnitude becomes the highest
+    /// code, to which it is rounded from within a few units in the last place.
+    pub(super) fn is_bounded_by(self, fit: Fit) -> bool {
+        fit.zero == Zero::Fixed(0)
+            && fit.divisor.to_bits() == f64::from(fit.highest).to_bits()
+            && fit.lowest <= -fit.highest
+            && (fit.lowest, fit.highest) == (self.lowest, self.highest)
+            && self.scaling == Scaling::Divide
+            && self.rounded == Rounded::HalfEven
+    }
 }
 
 /// Scales, and a zero point for each or none.
@@ -103,19 +128,25 @@ impl<F: Real> Step<F> {
         }
     }
 
-    /// The value held within the codes; NaN is what means 0.
+    /// The value held within the codes, unless it is NaN.
     #[inline(always)]
-    pub(super) fn held(self, value: F) -> F {
+    fn within(self, value: F) -> F {
         let value = if value > self.highest {
             self.highest
         } else {
             value
         };
-        let value = if value < self.lowest {
+        if value < self.lowest {
             self.lowest
         } else {
             value
-        };
+        }
+    }
+
+    /// The value held within the codes; NaN is what means 0.
+    #[inline(always)]
+    pub(super) fn held(self, value: F) -> F {
+        let value = self.within(value);
         if value.is_nan() { self.shift } else { value }
     }
 }
@@ -128,6 +159,29 @@ pub(super) fn stretch_codes<F: Real, C: Low>(
     coding: Coding,
 ) {
     match coding {
+        Coding {
+            known: Known::Bounded,
+            ..
+        } => each(
+            values,
+            codes,
+            (steps, coding),
+            #[inline(always)]
+            |_, x, step| (x / step.scale).nearest_even(),
+        ),
+        Coding {
+            scaling: Scaling::Divide,
+            rounded: Rounded::HalfEven,
+            shift_first: false,
+            known: Known::Finite,
+            ..
+        } => each(
+            values,
+            codes,
+            (steps, coding),
+            #[inline(always)]
+            |_, x, step| step.within(x / step.scale).nearest_even() + step.zero,
+        ),
         Coding {
             scaling: Scaling::Divide,
             rounded: Rounded::HalfEven,

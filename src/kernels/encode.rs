@@ -1,30 +1,17 @@
-//! From floats to packed integer codes, with the scales given or found on the way.
+//! From floats to packed integer codes with the scales given.
 //!
 //! ```text
 //! code = hold(round(x ÷ s) + zero point)
 //! ```
-//!
-//! Where tiles lie together (a group, a row, a channel along the first axis), a piece of the array that stays in the
-//! cache is read twice and memory once: for the range of each tile, and for the codes.
 
 use super::coding::{Coding, Low, Steps, stretch_codes};
 use super::dispatch::vectorize;
-use super::fit::Fit;
 use super::pack;
-use super::parallel::{CHUNK, map_chunks_mut, map_chunks_of_three};
-use super::ranges::{self, Finite, Span};
+use super::parallel::{CHUNK, map_chunks_mut};
+use super::ranges::{self, Finite};
 use super::real::Real;
 use super::tiling::Tiling;
 use std::ops::Range;
-
-/// Why values have no codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// The value at this place is not finite.
-    NotFinite(usize),
-    /// The scale of this tile does not fit an f32.
-    Overflow(usize),
-}
 
 /// Writes the packed codes of `values` with these scales. NaN gets the code of 0, infinity an outermost code.
 ///
@@ -44,18 +31,12 @@ pub(crate) fn encode<F: Real>(
     );
     let found = map_chunks_mut(packed, pack::bytes_for(CHUNK, bits), |chunk, packed| {
         let start = chunk * CHUNK;
-        let range = start..values.len().min(start + CHUNK);
         let part = Part {
-            values: &values[range.clone()],
-            range,
+            values: &values[start..values.len().min(start + CHUNK)],
+            start,
             first_tile: 0,
         };
-        let found = match finite {
-            Finite::Required => ranges::first_not_finite(part.values),
-            Finite::Skipped => None,
-        };
-        encode_part(&part, tiling, coding, steps, packed);
-        found.map(|place| start + place)
+        encode_pieces(part, tiling, (coding, finite), steps, packed)
     });
     match found.into_iter().flatten().next() {
         Some(place) => Err(place),
@@ -63,123 +44,64 @@ pub(crate) fn encode<F: Real>(
     }
 }
 
-/// Finds scales and zero points, and writes them and the packed codes of `values`.
-///
-/// `zero_points` is empty where there are none. Fails with the first trouble; what was to be written is then
-/// something.
-pub(crate) fn fit_and_encode<F: Real>(
-    values: &[F],
+/// Writes the codes of a part; the place of the first value that is not finite, where there must be none.
+pub(super) fn encode_pieces<F: Real>(
+    part: Part<'_, F>,
     tiling: &Tiling,
-    (fit, finite): (Fit, Finite),
-    coding: Coding,
-    (scales, zero_points): (&mut [f32], &mut [i32]),
+    (coding, finite): (Coding, Finite),
+    steps: Steps<'_>,
     packed: &mut [u8],
-) -> Result<(), Trouble> {
-    let bits = coding.bits;
-    let Some(piece) = tiling.piece().filter(|&piece| piece <= CHUNK) else {
-        let spans = ranges::spans(values, tiling, finite).map_err(Trouble::NotFinite)?;
-        fit_tiles(&spans, fit, scales, zero_points).map_err(Trouble::Overflow)?;
-        let steps = Steps {
-            scales,
-            zero_points,
-        };
-        let how = (coding, Finite::Skipped);
-        return encode(values, tiling, how, steps, packed).map_err(Trouble::NotFinite);
-    };
-    // Eight codes fill bytes at any width.
-    let length = piece * (CHUNK / piece).next_multiple_of(8);
-    let tiles = tiling.tiles_of(&(0..length)).len();
-    let troubles = map_chunks_of_three(
-        (packed, pack::bytes_for(length, bits)),
-        (&mut *scales, tiles),
-        (&mut *zero_points, tiles),
-        |chunk, packed, scales, zero_points| {
-            let start = chunk * length;
-            let range = start..values.len().min(start + length);
-            let part = Part {
-                values: &values[range.clone()],
-                range,
-                first_tile: chunk * tiles,
-            };
-            let spans = part.spans(tiling, finite, scales.len())?;
-            fit_tiles(&spans, fit, scales, zero_points)
-                .map_err(|tile| Trouble::Overflow(part.first_tile + tile))?;
-            let steps = Steps {
-                scales,
-                zero_points,
-            };
-            encode_part(&part, tiling, coding, steps, packed);
-            Ok(())
-        },
-    );
-    // A value that is not finite comes first: its tile's scale means nothing.
-    let mut first = Ok(());
-    for trouble in troubles {
-        match trouble {
-            Err(Trouble::NotFinite(_)) => return trouble,
-            Err(Trouble::Overflow(_)) if first.is_ok() => first = trouble,
-            _ => {}
+) -> Option<usize> {
+    let mut found = None;
+    // What was looked through is still in the first-level cache when it is encoded.
+    for (part, packed) in part.pieces(packed, coding.bits) {
+        if finite == Finite::Required && found.is_none() {
+            found = ranges::first_not_finite(part.values).map(|place| part.start + place);
         }
+        encode_piece(&part, tiling, coding, steps, packed);
     }
-    first
+    found
 }
 
-/// Finds scales and zero points from the ranges of tiles, or names the first tile whose scale does not fit.
-pub(crate) fn fit_tiles<F: Real>(
-    spans: &[Span<F>],
-    fit: Fit,
-    scales: &mut [f32],
-    zero_points: &mut [i32],
-) -> Result<(), usize> {
-    for (tile, (span, scale)) in spans.iter().zip(&mut *scales).enumerate() {
-        let (found, zero) = fit.parameters(span.low.widen(), span.high.widen());
-        *scale = found;
-        if let Some(zero_point) = zero_points.get_mut(tile) {
-            *zero_point = zero;
-        }
-    }
-    match scales.iter().position(|scale| scale.is_infinite()) {
-        Some(tile) => Err(tile),
-        None => Ok(()),
-    }
+/// A part of the values from `start` on, and the tile whose scale is the first given.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a, F> {
+    pub(super) values: &'a [F],
+    pub(super) start: usize,
+    pub(super) first_tile: usize,
 }
 
-/// A part of the values, and the tile whose scale is the first given.
-struct Part<'a, F> {
-    values: &'a [F],
-    range: Range<usize>,
-    first_tile: usize,
-}
+/// Values whose codes wait to be packed: all stay in the first-level cache.
+const PIECE: usize = 1 << 13;
 
-impl<F: Real> Part<'_, F> {
-    fn spans(
-        &self,
-        tiling: &Tiling,
-        finite: Finite,
-        tiles: usize,
-    ) -> Result<Vec<Span<F>>, Trouble> {
-        let mut spans = vec![Span::empty(); tiles];
-        let fine = vectorize(
-            #[inline(always)]
-            || {
-                ranges::sweep(
-                    self.values,
-                    self.range.clone(),
-                    tiling,
-                    (finite, self.first_tile),
-                    &mut spans,
-                )
-            },
-        );
-        if fine {
-            return Ok(spans);
-        }
-        let place = ranges::first_not_finite(self.values).unwrap_or_default();
-        Err(Trouble::NotFinite(self.range.start + place))
+impl<'a, F: Real> Part<'a, F> {
+    pub(super) fn range(&self) -> Range<usize> {
+        self.start..self.start + self.values.len()
+    }
+
+    /// Small parts, each with the room for its codes.
+    fn pieces<'p>(
+        self,
+        packed: &'p mut [u8],
+        bits: u32,
+    ) -> impl Iterator<Item = (Self, &'p mut [u8])> {
+        let packed = packed.chunks_mut(pack::bytes_for(PIECE, bits));
+        let pieces = self.values.chunks(PIECE).enumerate();
+        pieces.zip(packed).map(move |((piece, values), packed)| {
+            let start = self.start + piece * PIECE;
+            (
+                Self {
+                    values,
+                    start,
+                    ..self
+                },
+                packed,
+            )
+        })
     }
 }
 
-fn encode_part<F: Real>(
+fn encode_piece<F: Real>(
     part: &Part<'_, F>,
     tiling: &Tiling,
     coding: Coding,
@@ -189,16 +111,18 @@ fn encode_part<F: Real>(
     match coding.bits {
         8 => codes_of(part, tiling, coding, steps, packed),
         16 => {
-            let mut codes = vec![0_u16; part.values.len()];
-            codes_of(part, tiling, coding, steps, &mut codes);
+            let mut codes = [0_u16; PIECE];
+            let codes = &mut codes[..part.values.len()];
+            codes_of(part, tiling, coding, steps, codes);
             for (bytes, code) in packed.as_chunks_mut().0.iter_mut().zip(codes) {
                 *bytes = code.to_le_bytes();
             }
         }
         bits => {
-            let mut codes = vec![0_u8; part.values.len()];
-            codes_of(part, tiling, coding, steps, &mut codes);
-            pack::pack(&codes, bits, packed);
+            let mut codes = [0; PIECE];
+            let codes = &mut codes[..part.values.len()];
+            codes_of(part, tiling, coding, steps, codes);
+            pack::pack(codes, bits, packed);
         }
     }
 }
@@ -214,11 +138,11 @@ fn codes_of<F: Real, C: Low>(
         #[inline(always)]
         || {
             tiling.stretches(
-                part.range.clone(),
+                part.range(),
                 #[inline(always)]
                 |stretch, tiles| {
                     let values = &part.values[stretch.clone()];
-                    let start = part.range.start + stretch.start;
+                    let start = part.start + stretch.start;
                     let codes = &mut codes[stretch];
                     let tiles = tiles.start - part.first_tile..tiles.end - part.first_tile;
                     let here = Steps {
@@ -233,18 +157,17 @@ fn codes_of<F: Real, C: Low>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Finite, Fit, Trouble, encode, fit_and_encode};
+pub(super) mod tests {
+    use super::{Finite, encode};
     use crate::kernels::coding::{Coding, Rounded, Scaling, Steps};
     use crate::kernels::dispatch::forced;
-    use crate::kernels::fit::Zero;
     use crate::kernels::pack;
     use crate::kernels::parallel::CHUNK;
     use crate::kernels::real::Real;
     use crate::kernels::stream;
     use crate::kernels::tiling::Tiling;
 
-    fn values<F: Real>(len: usize) -> Vec<F> {
+    pub(in crate::kernels) fn values<F: Real>(len: usize) -> Vec<F> {
         // Multiples of half a step of 0.1, so that many lie on a tie.
         (0..len)
             .map(|i| F::narrow(((i * 37 % 601) as f64 - 300.0) * 0.05))
@@ -277,7 +200,7 @@ mod tests {
         code.clamp(f64::from(coding.lowest), f64::from(coding.highest)) as i32
     }
 
-    fn codings(bits: u32) -> Vec<Coding> {
+    pub(in crate::kernels) fn codings(bits: u32) -> Vec<Coding> {
         let half = 1 << (bits - 1);
         let plain = Coding {
             bits,
@@ -286,9 +209,14 @@ mod tests {
             scaling: Scaling::Divide,
             rounded: Rounded::HalfEven,
             shift_first: false,
+            known: Known::Nothing,
         };
         vec![
             plain,
+            Coding {
+                lowest: 1 - half,
+                ..plain
+            },
             Coding {
                 lowest: 1 - half,
                 scaling: Scaling::MultiplyByInverse,
@@ -318,7 +246,7 @@ mod tests {
         codes
     }
 
-    const SHAPES: [([usize; 2], [usize; 2]); 7] = [
+    pub(in crate::kernels) const SHAPES: [([usize; 2], [usize; 2]); 7] = [
         ([1, 1000], [1, usize::MAX]),
         ([3, 35], [1, usize::MAX]),
         ([35, 3], [usize::MAX, 1]),
@@ -380,54 +308,6 @@ mod tests {
                                 );
                             }
                         }
-                        let affine = coding.lowest >= 0 || !bits.is_multiple_of(2);
-                        let fit = Fit {
-                            lowest: coding.lowest,
-                            highest: coding.highest,
-                            zero: if affine {
-                                Zero::Rounded
-                            } else {
-                                Zero::Fixed(0)
-                            },
-                            divisor: f64::from(coding.highest - coding.lowest),
-                            divisor_below: f64::from(coding.highest - coding.lowest),
-                            least: f32::MIN_POSITIVE,
-                            instead: f32::MIN_POSITIVE,
-                            instead_zero: None,
-                            single: false,
-                            finite: true,
-                        };
-                        let mut packed = vec![0xAA; pack::bytes_for(len, bits)];
-                        let mut found = vec![0.0; tiling.count()];
-                        let mut zeros = vec![9; if affine { tiling.count() } else { 0 }];
-                        let how = (fit, Finite::Required);
-                        let to = (&mut found[..], &mut zeros[..]);
-                        fit_and_encode(&values, &tiling, how, coding, to, &mut packed)
-                            .expect("finite");
-                        let mut ends = vec![(0.0_f64, 0.0_f64); tiling.count()];
-                        for (value, &tile) in values.iter().zip(&tiles) {
-                            let (low, high) = ends[tile];
-                            ends[tile] = (low.min(value.widen()), high.max(value.widen()));
-                        }
-                        for (tile, &(low, high)) in ends.iter().enumerate() {
-                            let (scale, zero) = fit.parameters(low, high);
-                            assert_eq!(found[tile], scale, "tile {tile}, {at}");
-                            assert_eq!(zeros.get(tile).copied().unwrap_or(zero), zero, "{at}");
-                        }
-                        let steps = Steps {
-                            scales: &found,
-                            zero_points: &zeros,
-                        };
-                        let mut right = packed.clone();
-                        encode(
-                            &values,
-                            &tiling,
-                            (coding, Finite::Required),
-                            steps,
-                            &mut right,
-                        )
-                        .expect("finite");
-                        assert!(packed == right, "{at}");
                     }
                 }
             }
@@ -442,46 +322,5 @@ mod tests {
     #[test]
     fn f64_agrees_with_the_slow_twin() {
         check::<f64>();
-    }
-
-    #[test]
-    fn what_is_not_finite_is_named_or_left_out_of_the_range() {
-        let shape = [40, 5000];
-        let mut values = vec![1.0_f32; 200_000];
-        values[150_001] = f32::NAN;
-        values[199_999] = f32::NEG_INFINITY;
-        values[150_003] = f32::INFINITY;
-        for tile in [[1, 128], [usize::MAX, usize::MAX], [usize::MAX, 1]] {
-            let tiling = Tiling::new(&shape, &tile).expect("few tiles");
-            let coding = codings(8)[0];
-            let fit = Fit {
-                lowest: -128,
-                highest: 127,
-                zero: Zero::Fixed(0),
-                divisor: 127.0,
-                divisor_below: 127.0,
-                least: f32::MIN_POSITIVE,
-                instead: f32::MIN_POSITIVE,
-                instead_zero: None,
-                single: false,
-                finite: true,
-            };
-            let run = |finite| {
-                let mut packed = vec![0; 200_000];
-                let mut scales = vec![0.0; tiling.count()];
-                let to = (&mut scales[..], &mut [][..]);
-                fit_and_encode(&values, &tiling, (fit, finite), coding, to, &mut packed)
-                    .map(|()| (scales, packed))
-            };
-            assert_eq!(
-                run(Finite::Required).err(),
-                Some(Trouble::NotFinite(150_001))
-            );
-            let (scales, packed) = run(Finite::Skipped).expect("skipped");
-            assert!(scales.iter().all(|&scale| scale == 1.0 / 127.0));
-            let codes =
-                [150_000, 150_001, 150_003, 199_999].map(|place| packed[place].cast_signed());
-            assert_eq!(codes, [127, 0, 127, -128]);
-        }
     }
 }

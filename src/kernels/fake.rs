@@ -269,6 +269,7 @@ mod tests {
             scaling: Scaling::Divide,
             rounded: Rounded::HalfEven,
             shift_first: false,
+            known: Known::Nothing,
         };
         let mut all = vec![Coding {
             lowest: -7,
@@ -281,6 +282,7 @@ mod tests {
                     scaling,
                     rounded,
                     shift_first,
+                    known: Known::Nothing,
                     ..plain
                 }));
             }

@@ -1,5 +1,7 @@
 //! From the least and the largest number of a tile to its scale and zero point.
 
+use super::real::Real;
+
 /// How a zero point is found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Zero {
@@ -70,6 +72,40 @@ impl Fit {
             }
         }
         (scale, zero)
+    }
+
+    /// Below this scale no code comes back as infinity.
+    pub(super) fn near(&self) -> f64 {
+        let codes = f64::from(self.highest) - f64::from(self.lowest);
+        f64::from(f32::MAX) / (codes + 1.0)
+    }
+
+    /// Whether [`plain`](Self::plain) says what [`parameters`](Self::parameters) does.
+    pub(super) fn is_plain(&self) -> bool {
+        self.zero == Zero::Rounded && !self.single && self.instead_zero.is_none()
+    }
+
+    /// [`parameters`](Self::parameters) without a branch, for a loop over tiles, and the scale before it is rounded: right
+    /// where that is below [`near`](Self::near).
+    #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "as in `parameters` and `zero_point`"
+    )]
+    pub(super) fn plain(&self, low: f64, high: f64) -> (f64, f32, i32) {
+        let low = if low < 0.0 { low } else { 0.0 };
+        let high = if high > 0.0 { high } else { 0.0 };
+        let quotient = (high - low) / self.divisor;
+        let scale = quotient as f32;
+        let scale = if scale < self.least {
+            self.instead
+        } else {
+            scale
+        };
+        let (lowest, highest) = (f64::from(self.lowest), f64::from(self.highest));
+        let zero = lowest - (low / f64::from(scale)).rounded();
+        let zero = if zero > highest { highest } else { zero };
+        (quotient, scale, zero.nearest_even())
     }
 
     #[expect(
@@ -161,6 +197,29 @@ mod tests {
             ..affine(false)
         };
         assert_eq!(fit.parameters(-1e-40, 1e-40), (1.0, 0));
+    }
+
+    #[test]
+    fn the_form_without_branches_says_the_same() {
+        for (lowest, highest) in [(-128, 127), (0, 15), (-32768, 32767), (0, 1)] {
+            let fit = Fit {
+                lowest,
+                highest,
+                divisor: f64::from(highest - lowest),
+                ..affine(false)
+            };
+            assert!(fit.is_plain() && !affine(true).is_plain());
+            for i in 0..2000 {
+                let (low, high) = (f64::from(i * 37 % 601 - 450), f64::from(i * 53 % 997 - 300));
+                let (low, high) = (low.min(high), low.max(high));
+                for unit in [1.0, 1e-3, 1e30, 1e-36, 1e-41] {
+                    let (low, high) = (low * unit, high * unit);
+                    let (quotient, scale, zero) = fit.plain(low, high);
+                    assert!(quotient < fit.near(), "not near the largest float");
+                    assert_eq!((scale, zero), fit.parameters(low, high), "{low} {high}");
+                }
+            }
+        }
     }
 
     #[test]

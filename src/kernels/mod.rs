@@ -17,6 +17,7 @@
 //!   that the machine has.
 
 pub(crate) mod above;
+mod absmax;
 mod arithmetic;
 pub(crate) mod array;
 pub(crate) mod best_class;
@@ -38,6 +39,7 @@ pub(crate) mod fake;
 pub(crate) mod fidelity;
 pub(crate) mod finite;
 pub(crate) mod fit;
+pub(crate) mod fitted;
 pub(crate) mod folds;
 pub(crate) mod gather;
 pub(crate) mod grouped;

@@ -50,6 +50,9 @@ pub(crate) fn pack(codes: &[u8], bits: u32, packed: &mut [u8]) {
 
 #[inline(always)]
 fn pack_at<const BITS: usize>(codes: &[u8], packed: &mut [u8]) {
+    if BITS == 4 {
+        return pack_pairs(codes, packed);
+    }
     let (blocks, rest) = codes.as_chunks::<BLOCK>();
     let (bytes, last) = packed.split_at_mut(blocks.len() * BITS);
     for (block, bytes) in blocks.iter().zip(bytes.as_chunks_mut::<BITS>().0) {
@@ -61,6 +64,24 @@ fn pack_at<const BITS: usize>(codes: &[u8], packed: &mut [u8]) {
         let mut bytes = [0; BITS];
         pack_block(&block, &mut bytes);
         last.copy_from_slice(&bytes[..last.len()]);
+    }
+}
+
+/// Two codes of four bits a byte: as vectors of 16 bits, which the general way does not become.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "both codes are in the low byte by then"
+)]
+fn pack_pairs(codes: &[u8], packed: &mut [u8]) {
+    let (pairs, rest) = codes.as_chunks::<2>();
+    let (bytes, last) = packed.split_at_mut(pairs.len());
+    for (byte, &pair) in bytes.iter_mut().zip(pairs) {
+        let pair = u16::from_le_bytes(pair);
+        *byte = (pair & 0xF | pair >> 4 & 0xF0) as u8;
+    }
+    for (byte, &code) in last.iter_mut().zip(rest) {
+        *byte = code & 0xF;
     }
 }
 

@@ -7,8 +7,9 @@ use super::arithmetic::Arithmetic;
 use super::coding::{Coding, Steps};
 use super::decode::{self, Stored};
 use super::divergence::{self, Fault, RowAgainst, Scratch, Store};
-use super::encode::{self, Trouble};
+use super::encode;
 use super::fit::Fit;
+use super::fitted::{self, Trouble};
 use super::keys::Magnitudes;
 pub(crate) use super::ordinal::Bits;
 use super::ranges::Finite;
@@ -323,7 +324,7 @@ macro_rules! real {
                 (scales, zero_points, packed): (&mut [f32], &mut [i32], &mut [u8]),
             ) -> Result<(), Trouble> {
                 let to = (scales, zero_points);
-                encode::fit_and_encode(values, tiling, (fit, finite), coding, to, packed)
+                fitted::fit_and_encode(values, tiling, (fit, finite), coding, to, packed)
             }
 
             fn decode(

@@ -15,9 +15,8 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::kernels::coding::Steps;
-use crate::kernels::encode::Trouble;
 use crate::kernels::fit::Fit;
+use crate::kernels::fitted::Trouble;
 use crate::kernels::ranges::Finite;
 use crate::kernels::real::{Real, Sealed};
 use crate::kernels::tiling::Tiling;
@@ -72,11 +71,11 @@ use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Linear {
     bits: u32,
-    granularity: Granularity,
-    profile: Profile,
-    shape: Shape,
+    pub(super) granularity: Granularity,
+    pub(super) profile: Profile,
+    pub(super) shape: Shape,
     signed: bool,
-    rounding: Rounding,
+    pub(super) rounding: Rounding,
     non_finite: NonFinite,
 }
 
@@ -188,101 +187,12 @@ impl Linear {
         self.granularity.tiling(shape)
     }
 
-    fn finite(&self) -> Result<Finite> {
+    pub(super) fn finite(&self) -> Result<Finite> {
         match self.non_finite {
             NonFinite::Error => Ok(Finite::Required),
             NonFinite::Clamp => Ok(Finite::Skipped),
             NonFinite::Propagate => Err(Error::NoCodeForNan),
         }
-    }
-
-    /// The parameters for ranges that are known already, one for each scale: those of an observer, for activations.
-    ///
-    /// Each range is widened to hold 0. The arithmetic is that of f32 weights.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use ndarray::array;
-    /// use rarefy::quantize::Linear;
-    ///
-    /// let linear = Linear::new(8).affine().unsigned();
-    /// let parameters = linear.parameters(&[(-1.0, 1.55)])?;
-    /// assert_eq!((parameters.scales(), parameters.zero_points()), (&[0.01][..], &[100][..]));
-    /// let q = linear.quantize_with(&array![-1.0_f32, 0.0, 9.0], &parameters)?;
-    /// assert_eq!(q.codes(), array![0, 100, 255].into_dyn());
-    /// # Ok::<(), rarefy::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// * [`Error::BitsOutOfRange`]: no such width.
-    /// * [`Error::NumberOutOfRange`]: an end that is not finite, or a range that ends before it starts.
-    /// * [`Error::ScaleOverflow`]: a range too wide for a scale in f32.
-    pub fn parameters(&self, ranges: &[(f64, f64)]) -> Result<Parameters> {
-        let scheme = self.scheme()?;
-        let fit = self.profile.fit(scheme, self.shape, true);
-        let mut scales = Vec::with_capacity(ranges.len());
-        let mut zero_points = Vec::new();
-        for (channel, &(low, high)) in ranges.iter().enumerate() {
-            for (what, value, right) in [
-                ("least number of a range", low, low.is_finite()),
-                ("largest number of a range", high, high.is_finite()),
-            ] {
-                if !right {
-                    let must = "finite";
-                    return Err(Error::NumberOutOfRange { what, must, value });
-                }
-            }
-            if low > high {
-                return Err(Error::NumberOutOfRange {
-                    what: "width of a range",
-                    must: "at least 0",
-                    value: high - low,
-                });
-            }
-            let (scale, zero_point) = fit.parameters(low, high);
-            if scale.is_infinite() {
-                let largest = high.abs().max(low.abs());
-                return Err(Error::ScaleOverflow { channel, largest });
-            }
-            scales.push(scale);
-            if scheme.has_zero_points() {
-                zero_points.push(zero_point);
-            }
-        }
-        Ok(Parameters::new(scheme, self.granularity, scales).with_zero_points(zero_points))
-    }
-
-    /// The weights as codes with these parameters; of this quantizer count only profile, rounding and what becomes of
-    /// NaN and infinity. What lies outside gets the outermost code.
-    ///
-    /// # Errors
-    ///
-    /// * [`Error::NotANumber`], [`Error::Infinite`]: the first weight that is not finite.
-    /// * Those of [`QuantizedTensor::from_codes`] for parameters that do not fit.
-    pub fn quantize_with<F: Float, D: Dimension>(
-        &self,
-        weights: &ArrayRef<F, D>,
-        parameters: &Parameters,
-    ) -> Result<QuantizedTensor> {
-        parameters.check(weights.shape())?;
-        let scheme = parameters.scheme();
-        let tiling = parameters.granularity().tiling(weights.shape())?;
-        let mut packed = vec![0; pack::bytes_for(weights.len(), scheme.bits())];
-        let coding = self.profile.coding(scheme, self.rounding);
-        let steps = Steps {
-            scales: parameters.scales(),
-            zero_points: parameters.zero_points(),
-        };
-        let flat = array::elements(weights);
-        <F as Sealed>::encode(&flat, &tiling, (coding, self.finite()?), steps, &mut packed)
-            .map_err(|place| not_finite(&flat, place, weights.shape()))?;
-        Ok(QuantizedTensor::from_checked(
-            weights.shape(),
-            packed,
-            parameters.clone(),
-        ))
     }
 
     /// The weights as codes, in the memory of another tensor.
@@ -361,7 +271,7 @@ impl Linear {
 }
 
 /// The error for the weight at `place`.
-fn not_finite<F: Float>(flat: &[F], place: usize, shape: &[usize]) -> Error {
+pub(super) fn not_finite<F: Float>(flat: &[F], place: usize, shape: &[usize]) -> Error {
     Error::not_finite("weight", shape::index_of(place, shape), flat[place].widen())
 }
 

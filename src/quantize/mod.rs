@@ -18,6 +18,7 @@
 mod block_format;
 mod block_tensor;
 mod fake;
+mod given;
 mod granularity;
 mod learned;
 mod linear;

@@ -165,6 +165,7 @@ impl Profile {
                 Rounding::Stochastic { seed } => Rounded::Stochastic(seed),
             },
             shift_first: self == Self::CompressedTensors,
+            known: Known::Nothing,
         }
     }
 }

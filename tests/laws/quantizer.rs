@@ -307,6 +307,10 @@ fn given_parameters_and_memory_give_the_same_codes() {
     ] {
         let q = linear.quantize(&weights).unwrap();
         assert_eq!(linear.quantize_with(&weights, q.parameters()).unwrap(), q);
+        linear
+            .quantize_with_into(&weights, q.parameters(), &mut into)
+            .unwrap();
+        assert_eq!(into, q);
         linear.quantize_into(&weights, &mut into).unwrap();
         assert_eq!(into, q);
     }
