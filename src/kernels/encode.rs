@@ -80,11 +80,7 @@ impl<'a, F: Real> Part<'a, F> {
     }
 
     /// Small parts, each with the room for its codes.
-    fn pieces<'p>(
-        self,
-        packed: &'p mut [u8],
-        bits: u32,
-    ) -> impl Iterator<Item = (Self, &'p mut [u8])> {
+    fn pieces(self, packed: &mut [u8], bits: u32) -> impl Iterator<Item = (Self, &mut [u8])> {
         let packed = packed.chunks_mut(pack::bytes_for(PIECE, bits));
         let pieces = self.values.chunks(PIECE).enumerate();
         pieces.zip(packed).map(move |((piece, values), packed)| {
@@ -159,7 +155,7 @@ fn codes_of<F: Real, C: Low>(
 #[cfg(test)]
 pub(super) mod tests {
     use super::{Finite, encode};
-    use crate::kernels::coding::{Coding, Rounded, Scaling, Steps};
+    use crate::kernels::coding::{Coding, Known, Rounded, Scaling, Steps};
     use crate::kernels::dispatch::forced;
     use crate::kernels::pack;
     use crate::kernels::parallel::CHUNK;

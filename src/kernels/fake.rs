@@ -225,7 +225,7 @@ pub(super) fn backward_into<F: Real>(
 #[cfg(test)]
 mod tests {
     use super::{Fake, backward_in_place, backward_into, forward_in_place, forward_into};
-    use crate::kernels::coding::{Coding, Rounded, Scaling, Steps};
+    use crate::kernels::coding::{Coding, Known, Rounded, Scaling, Steps};
     use crate::kernels::decode::{Stored, decode};
     use crate::kernels::dispatch::forced;
     use crate::kernels::encode::encode;

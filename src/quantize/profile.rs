@@ -2,7 +2,7 @@
 
 use super::Scheme;
 use crate::error::Result;
-use crate::kernels::coding::{Coding, Rounded, Scaling};
+use crate::kernels::coding::{Coding, Known, Rounded, Scaling};
 use crate::kernels::fit::{Fit, Zero};
 
 /// Whose arithmetic to follow, to the bit.
