@@ -21,6 +21,7 @@ mod fake;
 mod granularity;
 mod learned;
 mod linear;
+mod masked;
 mod minifloat;
 mod parameters;
 mod phases;
