@@ -44,6 +44,9 @@ pub mod guide {
     #[doc = include_str!("../docs/architecture.md")]
     pub mod architecture {}
 
+    #[doc = include_str!("../docs/conformance.md")]
+    pub mod conformance {}
+
     #[doc = include_str!("../docs/distillation.md")]
     pub mod distillation {}
 
