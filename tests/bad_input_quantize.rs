@@ -3,8 +3,9 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::cast_precision_loss,
     clippy::missing_assert_message,
-    reason = "a test fails by panicking, and an assertion's values say enough"
+    reason = "a test fails by panicking, casts small numbers, and an assertion's values say enough"
 )]
 
 use ndarray::{Array2, Array3, Axis, arr0, array};

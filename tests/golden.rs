@@ -16,7 +16,6 @@ use rarefy::Float;
 use rarefy::distill::{
     CrossEntropy, KlDivergence, Loss, Output, Reduction, Target, TemperatureFactor,
 };
-use rarefy::prelude::*;
 use rarefy::prune::{self, Amount};
 use serde_json::Value;
 

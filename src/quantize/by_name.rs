@@ -67,10 +67,13 @@ struct Rule<F> {
     quantizer: Option<Arc<dyn Quantizer<F>>>,
 }
 
+/// Likes some names and shapes.
+type Predicate = dyn Fn(&str, &[usize]) -> bool + Send + Sync;
+
 #[derive(Clone)]
 enum Fits {
     Name(WildMatch),
-    Predicate(Arc<dyn Fn(&str, &[usize]) -> bool + Send + Sync>),
+    Predicate(Arc<Predicate>),
 }
 
 impl<F> Rule<F> {

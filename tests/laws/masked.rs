@@ -15,10 +15,10 @@ fn mask_of(shape: &[usize]) -> Mask {
     Mask::from_fn(shape, |_| {
         place += 1;
         match place / 64 % 4 {
-            0 => place % 3 == 0,
+            0 => place.is_multiple_of(3),
             1 => true,
             2 => false,
-            _ => place % 7 != 0,
+            _ => !place.is_multiple_of(7),
         }
     })
     .unwrap()
