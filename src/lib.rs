@@ -32,7 +32,7 @@ mod kernels;
 mod mask;
 mod shape;
 
-pub use error::{CalibrationError, CouplingError, Error, External, FileError, Result};
+pub use error::{BiasError, CalibrationError, CouplingError, Error, External, FileError, Result};
 pub use float::Float;
 pub use mask::Mask;
 
@@ -43,6 +43,9 @@ pub mod guide {
 
     #[doc = include_str!("../docs/architecture.md")]
     pub mod architecture {}
+
+    #[doc = include_str!("../docs/conformance.md")]
+    pub mod conformance {}
 
     #[doc = include_str!("../docs/distillation.md")]
     pub mod distillation {}

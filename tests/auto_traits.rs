@@ -38,11 +38,12 @@ use rarefy::prune::{
     UnitScore, Unstructured, Wanda,
 };
 use rarefy::quantize::QuantizerExt;
-use rarefy::quantize::{BlockFormat, BlockTensor, Minifloat};
 use rarefy::quantize::{
-    FakeQuantizer, Granularity, LearnedGradient, Linear, Lsq, Pact, Parameters, PhasedQuantizer,
-    Profile, QuantizationPhase, QuantizedTensor, Scheme,
+    Bias, FakeQuantizer, Granularity, IntegerBias, LearnedGradient, Linear, Lsq, Pact, Parameters,
+    PhasedQuantizer, Profile, QuantizationPhase, QuantizationProgress, QuantizationRules,
+    QuantizedLayer, QuantizedModel, QuantizedTensor, RuledTensor, Scheme, UnusedRule,
 };
+use rarefy::quantize::{BlockFormat, BlockTensor, Minifloat};
 use rarefy::report::{Drift, Report, TensorReport};
 use rarefy::schedule::{Constant, Cosine, Exponential, Interval, MultiStep, Polynomial, Rounds};
 use rarefy::{CouplingError, Error, Mask, prune, schedule};
@@ -116,6 +117,15 @@ fn public_types_are_plain_values() {
     value::<PhasedQuantizer>();
     value::<QuantizationPhase>();
     value::<QuantizedTensor>();
+    value::<QuantizedLayer<f32>>();
+    value::<Bias<f64>>();
+    value::<IntegerBias>();
+    value::<QuantizedModel>();
+    value::<RuledTensor>();
+    value::<UnusedRule>();
+    reference::<QuantizationProgress<'static>>();
+    fn shared<T: Clone + Debug + Send + Sync + 'static>() {}
+    shared::<QuantizationRules<f32>>();
     value::<BlockFormat>();
     value::<BlockTensor>();
     value::<Minifloat>();

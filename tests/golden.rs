@@ -1,4 +1,5 @@
-//! Compares with what the real PyTorch gave: files in `tests/golden`, made by the script there.
+//! Compares pruning and losses with what the real PyTorch gave: files in `tests/golden`, made by the script there.
+//! Codes are compared in `tests/conformance`.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,14 +11,12 @@
     reason = "a test fails by panicking, prints what it did not run, and casts small numbers of its own"
 )]
 
-use ndarray::{Array2, ArrayD, Axis, IxDyn};
+use ndarray::{Array2, ArrayD, IxDyn};
 use rarefy::Float;
 use rarefy::distill::{
     CrossEntropy, KlDivergence, Loss, Output, Reduction, Target, TemperatureFactor,
 };
-use rarefy::prelude::*;
 use rarefy::prune::{self, Amount};
-use rarefy::quantize::{BlockShape, Granularity, Linear, Profile};
 use serde_json::Value;
 
 fn cases(file: &str) -> Vec<Value> {
@@ -190,94 +189,5 @@ fn losses_are_torchs() {
             Some("float32") => check::<f32>(case),
             _ => check::<f64>(case),
         }
-    }
-}
-
-#[test]
-fn the_torch_profile_gives_torchs_codes_and_scales() {
-    let mut differing = 0;
-    for case in &cases("quantize.json") {
-        let weights: ArrayD<f32> = array(&case["weights"], &case["shape"]);
-        let granularity = match case["axis"].as_u64() {
-            Some(axis) => Granularity::PerChannel(Axis(usize::try_from(axis).unwrap())),
-            None => Granularity::PerTensor,
-        };
-        let bits = u32::try_from(case["bits"].as_u64().unwrap()).unwrap();
-        let quantizer = Linear::new(bits)
-            .granularity(granularity)
-            .profile(Profile::Torch);
-        let q = quantizer.quantize(&weights).unwrap();
-        let scales: Vec<u64> = q
-            .scales()
-            .iter()
-            .map(|scale| scale.to_bits().into())
-            .collect();
-        assert_eq!(
-            scales,
-            integers(&case["scales"]),
-            "scales of {}",
-            case["shape"]
-        );
-        let codes: Vec<i64> = q.codes().iter().map(|&code| code.into()).collect();
-        let theirs: Vec<i64> = case["codes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|x| x.as_i64().unwrap())
-            .collect();
-        assert_eq!(codes, theirs, "codes of {}", case["shape"]);
-        // And where dividing would round otherwise, the profile matters.
-        let divided = weights
-            .iter()
-            .map(|w| (w / q.scales()[0]).round_ties_even().clamp(-128.0, 127.0));
-        if granularity == Granularity::PerTensor {
-            differing += divided
-                .zip(&codes)
-                .filter(|(d, c)| *d != **c as f32)
-                .count();
-        }
-    }
-    assert!(
-        differing > 20,
-        "the corpus should hold cases where x · (1/s) and x / s differ"
-    );
-}
-
-#[test]
-fn each_profile_gives_its_peers_scales_zero_points_and_codes() {
-    for case in &cases("quantize_peers.json") {
-        let weights: ArrayD<f32> = array(&case["weights"], &case["shape"]);
-        let block: Vec<usize> = serde_json::from_value(case["block"].clone()).unwrap();
-        let profile = match case["peer"].as_str().unwrap() {
-            "torch" => Profile::Torch,
-            "torchao" => Profile::Torchao,
-            "compressed_tensors" => Profile::CompressedTensors,
-            _ => Profile::Onnx,
-        };
-        let bits = u32::try_from(case["bits"].as_u64().unwrap()).unwrap();
-        let block = Granularity::PerBlock(BlockShape::new(&block).unwrap());
-        let mut linear = Linear::new(bits).profile(profile).granularity(block);
-        if case["affine"].as_bool().unwrap() {
-            linear = linear.affine();
-        }
-        if !case["signed"].as_bool().unwrap() {
-            linear = linear.unsigned();
-        }
-        let at = format!(
-            "{} {bits} affine {} signed {} {} in {}",
-            case["peer"], case["affine"], case["signed"], case["shape"], case["block"]
-        );
-        let q = linear.quantize(&weights).unwrap();
-        let scales: Vec<u64> = q.scales().iter().map(|s| s.to_bits().into()).collect();
-        assert_eq!(scales, integers(&case["scales"]), "scales of {at}");
-        let theirs: Vec<i32> = serde_json::from_value(case["zeros"].clone()).unwrap();
-        if q.zero_points().is_empty() {
-            assert!(theirs.iter().all(|&zero| zero == 0), "zero points of {at}");
-        } else {
-            assert_eq!(q.zero_points(), theirs, "zero points of {at}");
-        }
-        let codes: Vec<i32> = q.codes().into_iter().collect();
-        let theirs: Vec<i32> = serde_json::from_value(case["codes"].clone()).unwrap();
-        assert_eq!(codes, theirs, "codes of {at}");
     }
 }

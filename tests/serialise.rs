@@ -14,7 +14,7 @@ use rarefy::prune::{
     Remaining, UnitScore, Unstructured,
 };
 use rarefy::quantize::{self, Granularity, Linear, Profile, QuantizedTensor, QuantizerExt, Scheme};
-use rarefy::quantize::{BlockFormat, BlockTensor};
+use rarefy::quantize::{BlockFormat, BlockTensor, QuantizedLayer};
 use rarefy::schedule::{
     self, Constant, Cosine, Exponential, Interval, MultiStep, Polynomial, Rounds,
 };
@@ -63,6 +63,22 @@ fn values_come_back() {
     returns(&Rounds::new(0.75, 2).unwrap());
 
     let weights = array![[0.5_f32, -1.0], [0.25, 0.0]];
+    let q = quantize::linear(&weights, 4).unwrap();
+    let mask = Mask::from_array(&array![[true, false], [true, true]]);
+    let masked = q.clone().masked(&mask).unwrap();
+    assert!(masked.mask().is_some());
+    let text = returns(&masked);
+    let other = text.replace("{\"shape\":[2,2],\"words\"", "{\"shape\":[4],\"words\"");
+    refused::<QuantizedTensor>(&other, "shapes differ: mask [4], quantized tensor [2, 2]");
+    let layer = QuantizedLayer::new(q).unwrap();
+    returns(&layer);
+    let bias = array![0.5_f32, 1.0];
+    returns(&layer.clone().float_bias(&bias).unwrap());
+    let text = returns(&layer.integer_bias(&bias, 0.5).unwrap());
+    let scales = text.replacen("\"scales\":[0.07142857", "\"scales\":[-0.07142857", 1);
+    refused::<QuantizedLayer<f32>>(&scales, "scale 0 must be positive and finite");
+    let short = text.replace("{\"codes\":[7,14]", "{\"codes\":[7]");
+    refused::<QuantizedLayer<f32>>(&short, "1 numbers of a bias given, 2 needed");
     returns(&Linear::new(4).per_channel(Axis(0)));
     returns(&Profile::Torch);
     returns(&Granularity::PerChannel(Axis(1)));
@@ -159,6 +175,10 @@ fn a_run_goes_on_from_its_written_state() {
 fn blocks_come_back_checked() {
     let weights = Array1::from_iter((0..32_u8).map(f32::from));
     let blocks = BlockTensor::encode(&weights, BlockFormat::Mxfp4).unwrap();
+    let mask = Mask::from_fn(32, |i| i % 2 == 0).unwrap();
+    let masked = blocks.clone().masked(&mask).unwrap();
+    assert!(masked.mask().is_some());
+    returns(&masked);
     let text = returns(&blocks);
     let short = text.replace("[32]", "[64]");
     refused::<BlockTensor>(&short, "17 bytes of blocks given, 34 needed");

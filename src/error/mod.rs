@@ -1,22 +1,20 @@
 //! What can go wrong, in one type.
 
+mod bias;
 mod calibration;
 mod coupling;
 mod external;
 mod file;
 
+pub use bias::BiasError;
 pub use calibration::CalibrationError;
 pub use coupling::CouplingError;
 pub use external::{External, Result};
 pub use file::FileError;
 
-/// What can go wrong.
+/// What can go wrong. Each message says what was given and what would be right; an index has a number an axis.
 ///
-/// Every message says what was given and what would be right. Indices are those of the array that
-/// was passed, one number an axis.
-///
-/// `Error` is `Clone`, `Send` and `Sync`; it is not `PartialEq`, because a failure from outside
-/// ([`Error::External`]) cannot be compared. Match on the variant instead.
+/// It is not `PartialEq`, as a failure from outside ([`Error::External`]) cannot be compared: match on the variant.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -179,8 +177,7 @@ pub enum Error {
         largest: f64,
     },
 
-    /// A temperature is not a positive number, or one whose square or inverse would leave the range of
-    /// the floats that are computed in.
+    /// A temperature that is not positive, or whose square or inverse would leave the range of its float.
     #[error("temperature must lie in {least:e}..={most:e}, got {temperature}")]
     TemperatureOutOfRange {
         /// The temperature given.
@@ -218,8 +215,7 @@ pub enum Error {
 
     /// The loss is infinite and therefore has no gradient.
     #[error(
-        "the loss of row {row} is infinite: class {class} is possible for the other side \
-         and has a {side} logit of -inf"
+        "the loss of row {row} is infinite: class {class} is possible for the other side and has a {side} logit of -inf"
     )]
     InfiniteLoss {
         /// Who rules the class out: "student" or "teacher".
@@ -484,6 +480,10 @@ pub enum Error {
         /// What went wrong there.
         error: Box<Self>,
     },
+
+    /// A bias cannot be made of integers.
+    #[error(transparent)]
+    Bias(BiasError),
 
     /// Statistics cannot be merged, or have seen nothing.
     #[error(transparent)]

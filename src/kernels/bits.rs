@@ -1,7 +1,8 @@
 //! Bit masks: one bit a weight, sixty-four to a word, lowest bit first.
 
 use super::dispatch::vectorize;
-use super::parallel::{CHUNK, fold_ranges, for_chunks_mut, for_chunks_of_each};
+use super::parallel::{CHUNK, fold_ranges, for_chunks_mut, for_chunks_of_each, map_ranges};
+use super::real::Real;
 
 /// Weights per word.
 pub(crate) const WORD: usize = 64;
@@ -118,6 +119,35 @@ pub(crate) fn restore<T: Copy + Send + Sync>(words: &[u64], values: &mut [T], st
     });
 }
 
+/// The place of the first value that is not +0 though its bit is not set.
+pub(crate) fn first_revived<F: Real>(words: &[u64], values: &[F]) -> Option<usize> {
+    assert_eq!(words.len(), words_for(values.len()), "one bit a value");
+    let revived = |kept: bool, value: F| !kept & ((value != F::zero()) | value.is_sign_negative());
+    let chunks = map_ranges(values.len(), CHUNK, |range| {
+        let words = &words[range.start / WORD..];
+        let values = &values[range];
+        vectorize(
+            #[inline(always)]
+            || {
+                let any = |(word, values): (&u64, &[F])| {
+                    *word != u64::MAX
+                        && (values.iter().enumerate())
+                            .fold(false, |any, (i, &v)| any | revived(word >> i & 1 == 1, v))
+                };
+                words.iter().zip(values.chunks(WORD)).any(any)
+            },
+        )
+    });
+    let first = chunks.into_iter().position(|any| any)? * CHUNK;
+    let mut places = first..values.len();
+    places.find(|&place| {
+        revived(
+            words[place / WORD] >> (place % WORD) & 1 == 1,
+            values[place],
+        )
+    })
+}
+
 /// Calls `visit` with the place of each bit that is set, in order.
 pub(crate) fn for_each_one(words: &[u64], mut visit: impl FnMut(usize)) {
     for (number, &word) in words.iter().enumerate() {
@@ -170,8 +200,8 @@ fn apply_chunk<T: Copy>(words: &[u64], values: &mut [T], zero: T) {
 #[cfg(test)]
 mod tests {
     use super::{
-        WORD, apply, apply_each, count_ones, for_each_one, last_word, nth_one, ones, pack_word,
-        restore, words_for,
+        WORD, apply, apply_each, count_ones, first_revived, for_each_one, last_word, nth_one, ones,
+        pack_word, restore, words_for,
     };
     use crate::kernels::dispatch::forced;
     use crate::kernels::parallel::CHUNK;
@@ -194,6 +224,28 @@ mod tests {
     }
 
     const LENGTHS: [usize; 9] = [0, 1, 63, 64, 65, 1000, CHUNK - 1, CHUNK, 2 * CHUNK + 77];
+
+    #[test]
+    fn the_first_revived_is_found_wherever_it_is() {
+        forced::at_every_level(|level| {
+            for len in LENGTHS {
+                let words = noise(len);
+                let kept = |place: usize| words[place / WORD] >> (place % WORD) & 1 == 1;
+                let mut values: Vec<f32> = (0..len).map(|i| f32::from(u8::from(kept(i)))).collect();
+                assert_eq!(first_revived(&words, &values), None, "{len}, {level:?}");
+                let dropped: Vec<usize> = (0..len).filter(|&place| !kept(place)).collect();
+                // From the last to the first, so that each is the first when it comes.
+                for (number, &place) in dropped.iter().rev().step_by(97).enumerate() {
+                    values[place] = [-0.0, f32::NAN, 1e-45, -3.0][number % 4];
+                    assert_eq!(
+                        first_revived(&words, &values),
+                        Some(place),
+                        "{len}, {level:?}"
+                    );
+                }
+            }
+        });
+    }
 
     #[test]
     fn a_packed_word_has_the_flags_as_bits() {

@@ -3,7 +3,8 @@
 use super::BlockFormat;
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::kernels::array;
+use crate::kernels::{array, bits};
+use crate::mask::Mask;
 use crate::shape;
 use ndarray::{ArrayD, ArrayRef, Dimension, IxDyn};
 use std::fmt;
@@ -37,6 +38,8 @@ pub struct BlockTensor {
     format: BlockFormat,
     shape: Vec<usize>,
     bytes: Vec<u8>,
+    /// What comes back as +0 whatever its bytes mean: see `masked.rs`.
+    pub(super) mask: Option<Mask>,
 }
 
 /// A tensor as it comes in, before it is checked.
@@ -46,6 +49,8 @@ struct Written {
     format: BlockFormat,
     shape: Vec<usize>,
     bytes: Vec<u8>,
+    #[serde(default)]
+    mask: Option<Mask>,
 }
 
 #[cfg(feature = "serde")]
@@ -53,7 +58,8 @@ impl TryFrom<Written> for BlockTensor {
     type Error = Error;
 
     fn try_from(written: Written) -> Result<Self> {
-        Self::from_bytes(written.format, written.shape, written.bytes)
+        let tensor = Self::from_bytes(written.format, written.shape, written.bytes)?;
+        tensor.with_mask(written.mask)
     }
 }
 
@@ -77,6 +83,7 @@ impl BlockTensor {
             format,
             shape: weights.shape().to_vec(),
             bytes,
+            mask: None,
         })
     }
 
@@ -103,6 +110,7 @@ impl BlockTensor {
             format,
             shape,
             bytes,
+            mask: None,
         })
     }
 
@@ -131,7 +139,7 @@ impl BlockTensor {
         &self.bytes
     }
 
-    /// The bytes, without a copy.
+    /// The bytes, without a copy. A mask beside them goes: take a copy of it before.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -145,13 +153,15 @@ impl BlockTensor {
         if self.is_empty() {
             0.0
         } else {
-            8.0 * self.bytes.len() as f64 / self.len() as f64
+            let mask = self.mask.as_ref().map_or(0, Mask::bytes);
+            8.0 * (self.bytes.len() + mask) as f64 / self.len() as f64
         }
     }
 
     /// What the bytes mean, in a new array.
     ///
-    /// Computed in f32, as the formats define it, and widened for f64.
+    /// Computed in f32, as the formats define it, and widened for f64. Codes around a middle, as those of `Q4_0`, give
+    /// zero no sign; what a mask that is kept beside the bytes drops is +0.
     pub fn dequantize<F: Float>(&self) -> ArrayD<F> {
         let mut values = ArrayD::zeros(IxDyn(&self.shape));
         self.decode(&mut values);
@@ -177,6 +187,9 @@ impl BlockTensor {
         let blocks = &self.bytes[..self.bytes.len() - self.format.tensor_bytes()];
         array::update(values, |values| {
             self.format.codec().decode(blocks, values, scale);
+            if let Some(mask) = &self.mask {
+                bits::apply(mask.words(), values, F::zero());
+            }
         });
     }
 }

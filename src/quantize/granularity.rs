@@ -138,6 +138,13 @@ impl Granularity {
 
     /// Which element belongs to which scale.
     pub(crate) fn tiling(self, shape: &[usize]) -> Result<Tiling> {
+        Tiling::new(shape, &self.tile(shape)?).ok_or_else(|| Error::ShapeOverflow {
+            shape: shape.to_vec(),
+        })
+    }
+
+    /// How many neighbours on each axis share a scale; at least the length where all do.
+    pub(super) fn tile(self, shape: &[usize]) -> Result<Vec<usize>> {
         let mut tile = vec![Tiling::WHOLE; shape.len()];
         let there = |axis: Axis| match axis.index() < shape.len() {
             true => Ok(axis.index()),
@@ -171,9 +178,7 @@ impl Granularity {
                 tile.copy_from_slice(block.lengths());
             }
         }
-        Tiling::new(shape, &tile).ok_or_else(|| Error::ShapeOverflow {
-            shape: shape.to_vec(),
-        })
+        Ok(tile)
     }
 }
 

@@ -15,13 +15,17 @@
 //! *Which range should codes reach?* is the fourth, where it is not that of the weights: [`Percentile`],
 //! [`ErrorSearch`] and [`Entropy`] answer it, from values or from what [`calibrate`](crate::calibrate) gathered.
 
+mod bias;
 mod block_format;
 mod block_tensor;
+mod by_name;
 mod fake;
 mod given;
 mod granularity;
+mod layer;
 mod learned;
 mod linear;
+mod masked;
 mod minifloat;
 mod parameters;
 mod phases;
@@ -31,10 +35,15 @@ mod range;
 mod scheme;
 mod tensor;
 
+pub use bias::IntegerBias;
 pub use block_format::BlockFormat;
 pub use block_tensor::BlockTensor;
+pub use by_name::{
+    QuantizationProgress, QuantizationRules, QuantizedModel, RuledTensor, UnusedRule,
+};
 pub use fake::FakeQuantizer;
 pub use granularity::{BlockShape, Granularity};
+pub use layer::{Bias, QuantizedLayer};
 pub use learned::{LearnedGradient, Lsq, Pact};
 pub use linear::{Linear, linear};
 pub use minifloat::Minifloat;

@@ -1,8 +1,9 @@
 //! What a quantization method is, for those who write one and for those who call one.
 
-use super::QuantizedTensor;
+use super::{QuantizedTensor, masked};
 use crate::error::Result;
 use crate::float::Float;
+use crate::mask::Mask;
 use ndarray::{ArrayRef, ArrayRefD, Dimension};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -57,6 +58,47 @@ pub trait QuantizerExt<F: Float>: Quantizer<F> {
     /// Those of the method, see its type.
     fn quantize<D: Dimension>(&self, weights: &ArrayRef<F, D>) -> Result<QuantizedTensor> {
         self.quantize_dyn(&weights.view().into_dyn())
+    }
+
+    /// The weights that a mask keeps as codes, those that it drops as zeros that come back as exactly +0. Only reads.
+    ///
+    /// What the mask drops is 0 to the method, whatever it was, so NaN or infinity does no harm there, and it does not
+    /// count for scales beyond their holding 0. Where the method gives each such 0 a code that means 0, as [`Linear`]
+    /// does, nothing more is stored. Where it does not, the mask stays beside the codes, as
+    /// [`QuantizedTensor::masked`] has it.
+    ///
+    /// Copies the weights. Without a copy: apply the mask to them in place, quantize, then call `masked`.
+    ///
+    /// [`Linear`]: super::Linear
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use rarefy::Mask;
+    /// use rarefy::prelude::*;
+    /// use rarefy::quantize::Linear;
+    ///
+    /// let weights = array![0.5_f32, f32::NAN, 3.0, -1.0];
+    /// let mask = Mask::from_array(&array![true, false, false, true]);
+    /// let q = Linear::new(8).affine().quantize_masked(&weights, &mask)?;
+    /// assert_eq!(q.first_revived(&mask)?, None); // checked: what was dropped is exactly 0
+    /// assert!(q.mask().is_none()); // and needs no mask for that
+    /// assert_eq!(q.zero_points(), [42]);
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of the method, see its type, and [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) if the mask has
+    /// another shape than the weights.
+    fn quantize_masked<D: Dimension>(
+        &self,
+        weights: &ArrayRef<F, D>,
+        mask: &Mask,
+    ) -> Result<QuantizedTensor> {
+        let tensor = self.quantize_dyn(&masked::only_kept(weights, mask)?)?;
+        tensor.masked(mask)
     }
 }
 

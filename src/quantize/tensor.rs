@@ -6,7 +6,8 @@ use crate::float::Float;
 use crate::kernels::coding::Steps;
 use crate::kernels::decode::Stored;
 use crate::kernels::real::Sealed;
-use crate::kernels::{array, pack};
+use crate::kernels::{array, bits, pack};
+use crate::mask::Mask;
 use crate::shape;
 use ndarray::{ArrayD, ArrayRef, Dimension, IxDyn};
 use std::fmt;
@@ -41,6 +42,8 @@ pub struct QuantizedTensor {
     len: usize,
     packed: Vec<u8>,
     parameters: Parameters,
+    /// What comes back as +0 whatever its code means: see `masked.rs`.
+    pub(super) mask: Option<Mask>,
 }
 
 /// A tensor as it comes in, before it is checked.
@@ -50,6 +53,8 @@ struct Written {
     shape: Vec<usize>,
     packed: Vec<u8>,
     parameters: Parameters,
+    #[serde(default)]
+    mask: Option<Mask>,
 }
 
 #[cfg(feature = "serde")]
@@ -57,7 +62,8 @@ impl TryFrom<Written> for QuantizedTensor {
     type Error = Error;
 
     fn try_from(written: Written) -> Result<Self> {
-        Self::from_packed(written.shape, written.packed, written.parameters)
+        let tensor = Self::from_packed(written.shape, written.packed, written.parameters)?;
+        tensor.with_mask(written.mask)
     }
 }
 
@@ -99,6 +105,7 @@ impl QuantizedTensor {
             len: codes.len(),
             packed,
             parameters,
+            mask: None,
         })
     }
 
@@ -130,6 +137,7 @@ impl QuantizedTensor {
             len,
             packed,
             parameters,
+            mask: None,
         };
         // Only a range that leaves out a code of its width can be violated by packed codes.
         let scheme = tensor.scheme();
@@ -150,6 +158,7 @@ impl QuantizedTensor {
             len: shape.iter().product(),
             packed,
             parameters,
+            mask: None,
         }
     }
 
@@ -162,6 +171,7 @@ impl QuantizedTensor {
             len: 0,
             packed: Vec::new(),
             parameters,
+            mask: None,
         }
     }
 
@@ -224,12 +234,13 @@ impl QuantizedTensor {
         codes
     }
 
-    /// Bytes of everything that must be stored: packed codes, scales and zero points.
+    /// Bytes of everything that must be stored: packed codes, scales and zero points, and the mask if one is kept.
     pub fn bytes(&self) -> usize {
-        self.packed.len() + self.parameters.bytes()
+        let mask = self.mask.as_ref().map_or(0, Mask::bytes);
+        self.packed.len() + self.parameters.bytes() + mask
     }
 
-    /// Bits stored per weight, scales and zero points counted; 0 where there are no weights.
+    /// Bits stored per weight, everything counted; 0 where there are no weights.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a ratio; counts above 2⁵³ do not occur"
@@ -244,7 +255,7 @@ impl QuantizedTensor {
 
     /// The numbers that the codes mean, (code − zero point) · scale, in a new array.
     ///
-    /// Each is rounded once to `F`; in f64 the product is exact.
+    /// Each is rounded once to `F`; in f64 the product is exact. What a mask that is kept beside the codes drops is +0.
     pub fn dequantize<F: Float>(&self) -> ArrayD<F> {
         let mut values = ArrayD::zeros(IxDyn(&self.shape));
         self.decode(&mut values);
@@ -280,6 +291,9 @@ impl QuantizedTensor {
         };
         array::update(values, |values| {
             <F as Sealed>::decode(&self.packed, &tiling, stored, steps, values);
+            if let Some(mask) = &self.mask {
+                bits::apply(mask.words(), values, F::zero());
+            }
         });
     }
 
@@ -287,6 +301,7 @@ impl QuantizedTensor {
     pub(super) fn take_buffers(&mut self) -> (Vec<u8>, Vec<f32>, Vec<i32>) {
         self.shape = vec![0];
         self.len = 0;
+        self.mask = None;
         let packed = std::mem::take(&mut self.packed);
         let (scales, zero_points) = self.parameters.take();
         (packed, scales, zero_points)

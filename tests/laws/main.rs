@@ -18,6 +18,7 @@ mod importance;
 mod inputs;
 mod loss;
 mod mask;
+mod masked;
 
 mod pruner;
 mod quantizer;

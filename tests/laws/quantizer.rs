@@ -33,7 +33,7 @@ const PROFILES: [Profile; 5] = [
 
 /// Quantizers of each width, of each granularity that fits arrays of this rank, of each shape of range and of each
 /// profile: each of them with some of the others.
-fn all<F: Float>(rank: usize) -> Vec<(String, Box<dyn Quantizer<F>>)> {
+pub(crate) fn all<F: Float>(rank: usize) -> Vec<(String, Box<dyn Quantizer<F>>)> {
     let mut all: Vec<(String, Box<dyn Quantizer<F>>)> = Vec::new();
     let mut push = |linear: Linear| all.push((format!("{linear:?}"), Box::new(linear)));
     for granularity in granularities(rank) {

@@ -4,7 +4,7 @@
 //! are computed with the inverse of the scale *before* that is rounded to a half.
 
 use super::nibbles::{away, byte, extremes, floor, halves, inverse, join, largest, signed_largest};
-use super::{Codec, Scales};
+use super::{Codec, Scales, UNSIGNED};
 use crate::kernels::dispatch::vectorize;
 use crate::kernels::minifloat::{fits_half, half_bytes, half_value};
 
@@ -132,7 +132,7 @@ fn decode_q4_0(bytes: &[u8; 18], values: &mut [f32; BLOCK], _: f32) {
         [0; 4],
         values,
         #[inline(always)]
-        |code| (code - 8.0) * d,
+        |code| (code - 8.0) * d + UNSIGNED,
     );
 }
 
@@ -175,7 +175,7 @@ fn decode_q5_0(bytes: &[u8; 22], values: &mut [f32; BLOCK], _: f32) {
         [bytes[2], bytes[3], bytes[4], bytes[5]],
         values,
         #[inline(always)]
-        |code| (code - 16.0) * d,
+        |code| (code - 16.0) * d + UNSIGNED,
     );
 }
 

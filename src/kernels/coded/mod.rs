@@ -67,6 +67,10 @@ pub(crate) use legacy::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 pub(crate) use micro::{MXFP4, MXFP8_E4M3, MXFP8_E5M2, NVFP4};
 pub(crate) use signed::{Q3_K, Q6_K};
 
+/// What is added to a product whose scale may be negative: 0 times such a scale is −0, and −0 + 0 is +0. No other
+/// number changes.
+const UNSIGNED: f32 = 0.0;
+
 /// How a format turns blocks into bytes and back.
 #[derive(Debug)]
 pub(crate) struct Codec {

@@ -10,7 +10,7 @@
 use super::affine::{Search, TOO_LARGE, pairs, put_pairs};
 use super::nibbles::{byte, even, inverse, largest};
 use super::search::{codes, side_by_side, through_zero};
-use super::{Codec, Scales};
+use super::{Codec, Scales, UNSIGNED};
 use crate::kernels::dispatch::vectorize;
 use crate::kernels::minifloat::{fits_half, half_bytes, half_value};
 
@@ -121,7 +121,7 @@ fn decode_groups(
     for (g, (values, codes)) in groups.enumerate() {
         let step = d * steps(g);
         for (value, &code) in values.iter_mut().zip(codes) {
-            *value = step * f32::from(code);
+            *value = step * f32::from(code) + UNSIGNED;
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) const ALL: [(&str, &Codec, SlowEncode, SlowDecode); 14] = [
         "Q4_0",
         &Q4_0,
         |x, b| zero_based(x, b, 8.0),
-        |b, v| (low(&b[2..], v) - 8.0) * half(b, 0),
+        |b, v| (low(&b[2..], v) - 8.0) * half(b, 0) + 0.0,
     ),
     (
         "Q4_1",
@@ -35,7 +35,7 @@ pub(super) const ALL: [(&str, &Codec, SlowEncode, SlowDecode); 14] = [
         "Q5_0",
         &Q5_0,
         |x, b| zero_based(x, b, 16.0),
-        |b, v| (five(&b[2..], v) - 16.0) * half(b, 0),
+        |b, v| (five(&b[2..], v) - 16.0) * half(b, 0) + 0.0,
     ),
     (
         "Q5_1",
@@ -51,6 +51,7 @@ pub(super) const ALL: [(&str, &Codec, SlowEncode, SlowDecode); 14] = [
         let (g, third) = (v / 16, b[v % 32] >> (v / 32) & 1);
         let step = b[96 + g % 8] >> (g / 8 * 4) & 15 | (b[104 + g % 4] >> (g / 4 * 2) & 3) << 4;
         half(b, 108) * (f32::from(step) - 32.0) * (f32::from(two(&b[32..], v) | third << 2) - 4.0)
+            + 0.0
     }),
     (
         "Q4_K",
@@ -73,7 +74,7 @@ pub(super) const ALL: [(&str, &Codec, SlowEncode, SlowDecode); 14] = [
     ("Q6_K", &Q6_K, q6, |b, v| {
         let low = b[v / 128 * 64 + v % 64] >> (v % 128 / 64 * 4) & 15;
         let code = f32::from(low | two(&b[128..], v) << 4) - 32.0;
-        half(b, 208) * f32::from(b[192 + v / 16] as i8) * code
+        half(b, 208) * f32::from(b[192 + v / 16] as i8) * code + 0.0
     }),
     ("MXFP4", &MXFP4, mxfp4, |b, v| {
         value::<E2M1>(low(&b[1..], v) as u32) * two_to(b[0])

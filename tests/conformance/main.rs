@@ -1,0 +1,245 @@
+//! The published corpus: each file of reference values, who made it, how much it holds, what must be equal and which test
+//! compares it. Prints the table of docs/conformance.md and keeps it true; compares scales and codes, and counts.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::missing_assert_message,
+    reason = "a test fails by panicking, prints the table, and casts codes of a few bits"
+)]
+
+mod quantize;
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file of reference values.
+struct Golden {
+    file: &'static str,
+    script: &'static str,
+    test: &'static str,
+    /// What must be equal, and how nearly.
+    equal: &'static str,
+}
+
+const fn golden(
+    file: &'static str,
+    script: &'static str,
+    test: &'static str,
+    equal: &'static str,
+) -> Golden {
+    Golden {
+        file,
+        script,
+        test,
+        equal,
+    }
+}
+
+const CORPUS: &[Golden] = &[
+    golden(
+        "quantize.json",
+        "generate.py",
+        "conformance",
+        "scales and codes: bits",
+    ),
+    golden(
+        "quantize_peers.json",
+        "generate_quantize.py",
+        "conformance",
+        "scales, zero points, codes: bits",
+    ),
+    golden(
+        "bias.json",
+        "bias.py",
+        "quantized_layers",
+        "scales and codes of weights and bias: bits",
+    ),
+    golden(
+        "blocks.json",
+        "blocks.py",
+        "golden_blocks",
+        "bytes of Q8_0 to Q5_1, values, casts: bits, 0 without a sign",
+    ),
+    golden(
+        "fake.json",
+        "generate_fake.py",
+        "golden_fake",
+        "forward and gradient: bits; learned scales: 3·10⁻⁵",
+    ),
+    golden(
+        "calibrate.json",
+        "generate_calibrate.py",
+        "golden_calibrate",
+        "ranges: bits; moving averages: 3·10⁻⁷; error search: 10⁻⁶",
+    ),
+    golden(
+        "prune.json",
+        "generate.py",
+        "golden",
+        "counts and masks: all",
+    ),
+    golden(
+        "prune_torch.json",
+        "prune_torch.py",
+        "golden_prune",
+        "masks: all",
+    ),
+    golden(
+        "prune_peers.json",
+        "prune_peers.py",
+        "golden_prune",
+        "masks: all; shares: 10⁻¹²",
+    ),
+    golden(
+        "containers.json",
+        "containers.py",
+        "golden_containers",
+        "masks: all",
+    ),
+    golden(
+        "distill.json",
+        "generate.py",
+        "golden",
+        "value and gradient: 3·10⁻⁶ (f32), 10⁻¹³ (f64)",
+    ),
+    golden(
+        "divergences.json",
+        "divergences.py",
+        "golden_divergences",
+        "value and gradient: 10⁻⁶ (f32), 10⁻¹² (f64)",
+    ),
+    golden(
+        "conventions.json",
+        "conventions.py",
+        "conventions",
+        "value: 10⁻¹², Liger 10⁻⁶",
+    ),
+    golden(
+        "compose.json",
+        "compose.py",
+        "golden_compose",
+        "value and gradient: 10⁻¹³",
+    ),
+    golden(
+        "inner.json",
+        "inner.py",
+        "golden_inner",
+        "value and gradient: 10⁻⁶ (f32), 10⁻¹² (f64)",
+    ),
+    golden(
+        "minifinetuning.json",
+        "minifinetuning.py",
+        "minifinetuning",
+        "targets, value, gradient: 10⁻⁶, as its denominators hold 10⁻⁷",
+    ),
+    golden(
+        "streaming.json",
+        "streaming.py",
+        "golden_streaming",
+        "value and gradient: 10⁻¹³",
+    ),
+    golden(
+        "top_k.json",
+        "top_k.py",
+        "golden_top_k",
+        "value and gradient: 2·10⁻⁶ (f32), 10⁻¹² (f64)",
+    ),
+];
+
+fn path(below: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(below)
+}
+
+/// Who made a file, with versions, and its cases.
+fn corpus(file: &str) -> (String, Vec<Value>) {
+    let text = fs::read_to_string(path("tests/golden").join(file)).unwrap();
+    let mut json: Value = serde_json::from_str(&text).unwrap();
+    let made_by = json["made_by"].as_str().unwrap();
+    // The script has a column of its own, and so has what follows the versions; which build of PyTorch it was says little.
+    let versions = made_by.rsplit(" with ").next().unwrap();
+    let versions = versions.split(';').next().unwrap();
+    let versions = versions.replace("+cu132", "").replace("PyTorch", "torch");
+    let mut cases: Vec<Value> = serde_json::from_value(json["cases"].take()).unwrap();
+    // A second list, in one of them.
+    cases.extend(json["learned"].as_array().into_iter().flatten().cloned());
+    (versions, cases)
+}
+
+fn row(golden: &Golden) -> String {
+    let (versions, cases) = corpus(golden.file);
+    let Golden {
+        file,
+        script,
+        test,
+        equal,
+    } = golden;
+    let count = cases.len();
+    format!("| `{file}` | `{script}` | {versions} | {count} | {equal} | `{test}` |")
+}
+
+#[test]
+fn the_corpus_is_the_one_that_the_docs_describe() {
+    let docs = fs::read_to_string(path("docs/conformance.md")).unwrap();
+    let mut total = 0;
+    for golden in CORPUS {
+        let row = row(golden);
+        println!("{row}");
+        assert!(
+            docs.lines().any(|line| line == row),
+            "docs/conformance.md lacks\n{row}"
+        );
+        total += corpus(golden.file).1.len();
+
+        // What makes it and what compares it exist and name it.
+        let script = path("tests/golden").join(golden.script);
+        let places = [
+            path(&format!("tests/{}.rs", golden.test)),
+            path(&format!("tests/{}/quantize.rs", golden.test)),
+        ];
+        let test = places
+            .iter()
+            .find_map(|place| fs::read_to_string(place).ok());
+        for text in [fs::read_to_string(script).ok(), test] {
+            let text = text.unwrap_or_default();
+            assert!(
+                text.contains(golden.file),
+                "{} is not used by {row}",
+                golden.file
+            );
+        }
+    }
+    println!("{total} cases");
+    let line = format!("{} files, {total} cases", CORPUS.len());
+    assert!(docs.contains(&line), "docs/conformance.md lacks {line:?}");
+}
+
+#[test]
+fn every_file_of_reference_values_is_in_the_corpus() {
+    let listed: BTreeSet<String> = CORPUS.iter().map(|golden| golden.file.to_owned()).collect();
+    let names = fs::read_dir(path("tests/golden")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let there: BTreeSet<String> = names.filter(|name| name.ends_with(".json")).collect();
+    assert_eq!(there, listed);
+}
+
+#[test]
+fn scales_and_codes_are_those_of_the_peers() {
+    for (file, outcome) in [
+        ("quantize.json", quantize::torch()),
+        ("quantize_peers.json", quantize::peers()),
+    ] {
+        let passed = outcome.cases - outcome.differing.len();
+        println!("{file}: {passed} of {} equal", outcome.cases);
+        assert!(
+            outcome.differing.is_empty(),
+            "{file}: {:#?}",
+            outcome.differing
+        );
+    }
+    // And the profile matters: dividing would round otherwise.
+    assert!(quantize::codes_that_dividing_changes() > 20);
+}
