@@ -49,6 +49,7 @@ mod learned;
 pub(crate) mod likeliest;
 mod log;
 mod logistic;
+pub(crate) mod lookup;
 mod memory;
 pub(crate) mod minifloat;
 pub(crate) mod mixture;
@@ -75,6 +76,7 @@ mod tile_sums;
 pub(crate) mod tiling;
 pub(crate) mod top_k;
 pub(crate) mod trained;
+pub(crate) mod uneven;
 pub(crate) mod units;
 mod way;
 #[cfg(feature = "half")]

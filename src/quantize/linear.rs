@@ -260,13 +260,14 @@ impl Linear {
     /// # Errors
     ///
     /// * [`Error::NotANumber`], [`Error::Infinite`]: the first weight that is not finite.
+    /// * [`Error::CodesNotIntegers`]: parameters of another kind of code.
     /// * Those of [`QuantizedTensor::from_codes`] for parameters that do not fit.
     pub fn quantize_with<F: Float, D: Dimension>(
         &self,
         weights: &ArrayRef<F, D>,
         parameters: &Parameters,
     ) -> Result<QuantizedTensor> {
-        parameters.check(weights.shape())?;
+        parameters.check_integer(weights.shape())?;
         let scheme = parameters.scheme();
         let tiling = parameters.granularity().tiling(weights.shape())?;
         let mut packed = vec![0; pack::bytes_for(weights.len(), scheme.bits())];
