@@ -155,7 +155,7 @@ fn hqq(c: &mut Criterion) {
     }
     group.bench_function("naive 4 bits, without codes", |b| {
         b.iter(|| {
-            let groups = black_box(flat).par_chunks(64);
+            let groups = black_box(flat).par_chunks_exact(64);
             groups
                 .map(|group| naive_hqq(group, 15.0))
                 .collect::<Vec<_>>()
