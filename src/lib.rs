@@ -32,7 +32,9 @@ mod kernels;
 mod mask;
 mod shape;
 
-pub use error::{BiasError, CalibrationError, CouplingError, Error, External, FileError, Result};
+pub use error::{
+    BiasError, CalibrationError, CouplingError, Error, External, FeatureError, FileError, Result,
+};
 pub use float::Float;
 pub use mask::Mask;
 

@@ -4,12 +4,14 @@ mod bias;
 mod calibration;
 mod coupling;
 mod external;
+mod feature;
 mod file;
 
 pub use bias::BiasError;
 pub use calibration::CalibrationError;
 pub use coupling::CouplingError;
 pub use external::{External, Result};
+pub use feature::FeatureError;
 pub use file::FileError;
 
 /// What can go wrong. Each message says what was given and what would be right; an index has a number an axis.
@@ -158,6 +160,10 @@ pub enum Error {
     /// NaN should stay NaN in codes, none of which means it.
     #[error("no code means NaN: it can be an error or be clamped, not propagated")]
     NoCodeForNan,
+
+    /// Parameters whose codes mean something else, where only integers will do.
+    #[error("codes must be integers with an integer zero point or none, this scheme has others")]
+    CodesNotIntegers,
 
     /// A scale is not a positive finite number.
     #[error("scale {index} must be positive and finite, got {scale}")]
@@ -368,25 +374,9 @@ pub enum Error {
         name: String,
     },
 
-    /// A feature has a shape that a loss cannot use.
-    #[error("{side} feature {name:?} must {must}, its shape is {shape:?}")]
-    FeatureShape {
-        /// "student" or "teacher".
-        side: &'static str,
-        /// Its name.
-        name: String,
-        /// What would be right.
-        must: &'static str,
-        /// Its shape.
-        shape: Vec<usize>,
-    },
-
-    /// A feature, a value or a gradient is too large for the float that it is computed in.
-    #[error("numbers of {of:?} are too large for a loss and its gradient; scale the features down")]
-    LossOverflow {
-        /// The feature, "logits", or the loss.
-        of: String,
-    },
+    /// A feature cannot be used by a loss.
+    #[error(transparent)]
+    Feature(FeatureError),
 
     /// The steps of a schedule are not in order.
     #[error("steps must ascend, got {later} after {earlier}")]

@@ -74,6 +74,7 @@ impl Linear {
     /// # Errors
     ///
     /// * [`Error::NotANumber`], [`Error::Infinite`]: the first weight that is not finite.
+    /// * [`Error::CodesNotIntegers`]: parameters of another kind of code.
     /// * Those of [`QuantizedTensor::from_codes`] for parameters that do not fit.
     pub fn quantize_with<F: Float, D: Dimension>(
         &self,
@@ -111,7 +112,7 @@ impl Linear {
         parameters: &Parameters,
         tensor: &mut QuantizedTensor,
     ) -> Result<()> {
-        parameters.check(weights.shape())?;
+        parameters.check_integer(weights.shape())?;
         let finite = self.finite()?;
         let scheme = parameters.scheme();
         let tiling = parameters.granularity().tiling(weights.shape())?;

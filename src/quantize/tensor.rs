@@ -5,7 +5,9 @@ use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::coding::Steps;
 use crate::kernels::decode::Stored;
+use crate::kernels::lookup::Lookup;
 use crate::kernels::real::Sealed;
+use crate::kernels::uneven::Uneven;
 use crate::kernels::{array, bits, pack};
 use crate::mask::Mask;
 use crate::shape;
@@ -86,9 +88,11 @@ impl QuantizedTensor {
     ///
     /// # Errors
     ///
-    /// * [`Error::CodeOutOfRange`]: a code or zero point is not one of the scheme's.
+    /// * [`Error::CodeOutOfRange`]: a code or zero point is not one of the scheme's, or a code has no entry.
+    /// * [`Error::NotANumber`], [`Error::Infinite`]: a code of a float, a float zero point or an entry is.
     /// * [`Error::ScaleOutOfRange`]: a scale is zero, negative, infinite or NaN.
     /// * [`Error::WrongCount`]: not as many scales or zero points as there are channels.
+    /// * [`Error::NumberOutOfRange`]: a codebook without entries, or with more than there are codes.
     /// * [`Error::AxisOutOfRange`]: the axis of the granularity does not exist.
     pub fn from_codes<D: Dimension>(
         codes: &ArrayRef<i32, D>,
@@ -97,7 +101,7 @@ impl QuantizedTensor {
         parameters.check(codes.shape())?;
         let scheme = parameters.scheme();
         let codes_flat = array::elements(codes);
-        check_codes(&codes_flat, codes.shape(), scheme)?;
+        check_codes(&codes_flat, codes.shape(), &parameters)?;
         let mut packed = vec![0; pack::bytes_for(codes.len(), scheme.bits())];
         pack::pack_codes(&codes_flat, scheme.bits(), &mut packed);
         Ok(Self {
@@ -139,10 +143,8 @@ impl QuantizedTensor {
             parameters,
             mask: None,
         };
-        // Only a range that leaves out a code of its width can be violated by packed codes.
-        let scheme = tensor.scheme();
-        if scheme.is_signed() && *scheme.codes().start() != -(1 << (bits - 1)) {
-            check_codes(&tensor.flat_codes(), &tensor.shape, tensor.scheme())?;
+        if tensor.parameters.refuse_some() {
+            check_codes(&tensor.flat_codes(), &tensor.shape, &tensor.parameters)?;
         }
         Ok(tensor)
     }
@@ -216,6 +218,11 @@ impl QuantizedTensor {
         self.parameters.zero_points()
     }
 
+    /// Whether some code of each scale means exactly 0: [`Parameters::keeps_zero`].
+    pub fn keeps_zero(&self) -> bool {
+        self.parameters.keeps_zero()
+    }
+
     /// The packed codes.
     pub fn packed(&self) -> &[u8] {
         &self.packed
@@ -234,7 +241,8 @@ impl QuantizedTensor {
         codes
     }
 
-    /// Bytes of everything that must be stored: packed codes, scales and zero points, and the mask if one is kept.
+    /// Bytes of everything that must be stored: packed codes, scales, zero points and codebook, and the mask if one is
+    /// kept.
     pub fn bytes(&self) -> usize {
         let mask = self.mask.as_ref().map_or(0, Mask::bytes);
         self.packed.len() + self.parameters.bytes() + mask
@@ -253,9 +261,10 @@ impl QuantizedTensor {
         }
     }
 
-    /// The numbers that the codes mean, (code − zero point) · scale, in a new array.
+    /// The numbers that the codes mean, (code − zero point) · scale or entry · scale, in a new array.
     ///
-    /// Each is rounded once to `F`; in f64 the product is exact. What a mask that is kept beside the codes drops is +0.
+    /// Each is rounded once to `F`; in f64 the product is exact. A zero point that is a float is taken off in `F`, with
+    /// a rounding of its own. What a mask that is kept beside the codes drops is +0.
     pub fn dequantize<F: Float>(&self) -> ArrayD<F> {
         let mut values = ArrayD::zeros(IxDyn(&self.shape));
         self.decode(&mut values);
@@ -281,16 +290,29 @@ impl QuantizedTensor {
         let Ok(tiling) = self.granularity().tiling(&self.shape) else {
             return;
         };
-        let steps = Steps {
-            scales: self.scales(),
-            zero_points: self.zero_points(),
-        };
-        let stored = Stored {
-            bits: self.scheme().bits(),
-            signed: self.scheme().is_signed(),
-        };
+        let scheme = self.scheme();
+        let bits = scheme.bits();
+        let table = self.parameters.table();
         array::update(values, |values| {
-            <F as Sealed>::decode(&self.packed, &tiling, stored, steps, values);
+            if let Some(table) = &table {
+                let lookup = Lookup {
+                    bits,
+                    table,
+                    scales: self.scales(),
+                    zero_points: self.parameters.float_zero_points(),
+                };
+                <F as Uneven>::look_up(&self.packed, &tiling, lookup, values);
+            } else {
+                let stored = Stored {
+                    bits,
+                    signed: scheme.is_signed(),
+                };
+                let steps = Steps {
+                    scales: self.scales(),
+                    zero_points: self.zero_points(),
+                };
+                <F as Sealed>::decode(&self.packed, &tiling, stored, steps, values);
+            }
             if let Some(mask) = &self.mask {
                 bits::apply(mask.words(), values, F::zero());
             }
@@ -308,17 +330,32 @@ impl QuantizedTensor {
     }
 }
 
-fn check_codes(codes: &[i32], shape: &[usize], scheme: Scheme) -> Result<()> {
-    let range = scheme.codes();
-    match codes.iter().position(|code| !range.contains(code)) {
-        None => Ok(()),
-        Some(place) => Err(Error::CodeOutOfRange {
+/// Fails with the first code that means no number.
+fn check_codes(codes: &[i32], shape: &[usize], parameters: &Parameters) -> Result<()> {
+    let range = parameters.codes();
+    if let Some(place) = codes.iter().position(|code| !range.contains(code)) {
+        return Err(Error::CodeOutOfRange {
             what: "code",
             index: shape::index_of(place, shape),
             value: codes[place],
             least: *range.start(),
             most: *range.end(),
-        }),
+        });
+    }
+    let Some(format) = parameters.scheme().minifloat() else {
+        return Ok(());
+    };
+    let number = |code: i32| format.decode(u8::try_from(code).unwrap_or_default());
+    match codes.iter().position(|&code| !number(code).is_finite()) {
+        None => Ok(()),
+        Some(place) => {
+            let value = f64::from(number(codes[place]));
+            Err(Error::not_finite(
+                "code",
+                shape::index_of(place, shape),
+                value,
+            ))
+        }
     }
 }
 

@@ -61,7 +61,7 @@ use ndarray::{Array2, ArrayRef2, Axis};
 /// * [`Error::NotANumber`], [`Error::Infinite`]: a logit is NaN or +∞.
 /// * [`Error::MaskedRow`]: every logit of a row is −∞.
 /// * [`Error::WrongCount`], [`Error::RowWeightOutOfRange`]: weights of rows.
-/// * [`Error::LossOverflow`]: the result does not fit the float.
+/// * [`Error::Feature`]: the result does not fit the float.
 /// * [`Error::MissingTarget`]: the target has no teacher output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dist {

@@ -2,7 +2,7 @@
 
 use crate::distill::loss::Reduction;
 use crate::distill::{Output, Target};
-use crate::error::{Error, Result};
+use crate::error::{Error, FeatureError, Result};
 use crate::float::Float;
 use crate::kernels::array;
 use crate::kernels::real::Real;
@@ -196,12 +196,12 @@ impl<'a, F: Float> Feature<'a, F> {
 
     /// An error that says what the shape should have been.
     pub(super) fn unfit(&self, must: &'static str) -> Error {
-        Error::FeatureShape {
+        Error::Feature(FeatureError::Shape {
             side: self.side,
             name: self.name.to_owned(),
             must,
             shape: self.shape().to_vec(),
-        }
+        })
     }
 
     /// An error that says that two features do not go together.
@@ -299,9 +299,9 @@ impl<'a, F: Float> Feature<'a, F> {
         if value.is_infinite() {
             return Error::Infinite { what, index, value }.in_tensor(self.name);
         }
-        Error::LossOverflow {
+        Error::Feature(FeatureError::Overflow {
             of: self.name.to_owned(),
-        }
+        })
     }
 }
 

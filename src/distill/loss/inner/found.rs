@@ -3,7 +3,7 @@
 use super::feature::Sides;
 use crate::distill::loss::LossValue;
 use crate::distill::{Output, Target};
-use crate::error::{Error, Result};
+use crate::error::{Error, FeatureError, Result};
 use crate::float::Float;
 use ndarray::Array2;
 
@@ -56,9 +56,9 @@ impl<'a> Found<'a> {
         if value.is_finite() {
             return Ok(value);
         }
-        Err(Error::LossOverflow {
+        Err(Error::Feature(FeatureError::Overflow {
             of: loss.to_owned(),
-        })
+        }))
     }
 
     /// Gradients of one part as one, in f64: their sum is then rounded once.
@@ -78,7 +78,7 @@ impl<'a> Found<'a> {
         self.merge();
         for (part, found) in &self.grads {
             if !found.iter().all(|&g| F::cast(g).is_finite()) {
-                return Err(Error::LossOverflow { of: part.name() });
+                return Err(Error::Feature(FeatureError::Overflow { of: part.name() }));
             }
         }
         for (part, found) in &self.grads {
@@ -189,13 +189,13 @@ macro_rules! feature_errors {
         "* [`Error::MissingTarget`](crate::error::Error::MissingTarget): the target has no teacher output.\n\
          * [`Error::MissingFeature`](crate::error::Error::MissingFeature): a side lacks a feature; it says \
          which.\n\
-         * [`Error::FeatureShape`](crate::error::Error::FeatureShape), \
+         * [`Error::Feature`](crate::error::Error::Feature), \
          [`Error::ShapeMismatch`](crate::error::Error::ShapeMismatch): a feature has too few axes or no \
          elements, or does not go with another.\n\
          * [`Error::NotANumber`](crate::error::Error::NotANumber), \
          [`Error::Infinite`](crate::error::Error::Infinite): a feature is NaN or infinite in what is read; \
          wrapped in [`Error::Tensor`](crate::error::Error::Tensor) with the feature's name, as shapes are.\n\
-         * [`Error::LossOverflow`](crate::error::Error::LossOverflow): a feature exceeds 1e70, or value or \
+         * [`Error::Feature`](crate::error::Error::Feature): a feature exceeds 1e70, or value or \
          gradient do not fit the float.\n\
          * [`Error::WrongCount`](crate::error::Error::WrongCount), \
          [`Error::RowWeightOutOfRange`](crate::error::Error::RowWeightOutOfRange), \
