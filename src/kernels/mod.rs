@@ -24,6 +24,8 @@ pub(crate) mod beyond;
 pub(crate) mod bits;
 pub(crate) mod blocks;
 mod bracket;
+mod cast;
+pub(crate) mod clusters;
 pub(crate) mod coded;
 pub(crate) mod coding;
 mod compare;
