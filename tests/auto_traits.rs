@@ -43,7 +43,7 @@ use rarefy::quantize::{
     PhasedQuantizer, Profile, QuantizationPhase, QuantizationProgress, QuantizationRules,
     QuantizedLayer, QuantizedModel, QuantizedTensor, RuledTensor, Scheme, UnusedRule,
 };
-use rarefy::quantize::{BlockFormat, BlockTensor, Minifloat};
+use rarefy::quantize::{Binary, BlockFormat, BlockTensor, Codebook, Float8, KMeans, Minifloat};
 use rarefy::report::{Drift, Report, TensorReport};
 use rarefy::schedule::{Constant, Cosine, Exponential, Interval, MultiStep, Polynomial, Rounds};
 use rarefy::{CouplingError, Error, Mask, prune, schedule};
@@ -131,6 +131,10 @@ fn public_types_are_plain_values() {
     shared::<QuantizationRules<f32>>();
     value::<BlockFormat>();
     value::<BlockTensor>();
+    value::<Binary>();
+    value::<Codebook>();
+    value::<Float8>();
+    value::<KMeans>();
     value::<Minifloat>();
     value::<Output<f32>>();
     value::<LossValue<f64>>();

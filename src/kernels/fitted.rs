@@ -163,7 +163,7 @@ impl<F: Real> Part<'_, F> {
         largest
     }
 
-    fn spans(
+    pub(super) fn spans(
         &self,
         tiling: &Tiling,
         finite: Finite,

@@ -188,11 +188,7 @@ impl Linear {
     }
 
     pub(super) fn finite(&self) -> Result<Finite> {
-        match self.non_finite {
-            NonFinite::Error => Ok(Finite::Required),
-            NonFinite::Clamp => Ok(Finite::Skipped),
-            NonFinite::Propagate => Err(Error::NoCodeForNan),
-        }
+        self.non_finite.for_codes()
     }
 
     /// The weights as codes, in the memory of another tensor.
@@ -218,7 +214,7 @@ impl Linear {
         tensor: &mut QuantizedTensor,
     ) -> Result<()> {
         let scheme = self.scheme()?;
-        let finite = self.finite()?;
+        let finite = self.non_finite.for_codes()?;
         let tiling = self.granularity.tiling(weights.shape())?;
         let (mut packed, mut scales, mut zero_points) = tensor.take_buffers();
         // An array without elements may have more channels than there is memory.
