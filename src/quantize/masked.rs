@@ -115,7 +115,7 @@ impl BlockTensor {
     /// use rarefy::Mask;
     /// use rarefy::quantize::{BlockFormat, BlockTensor};
     ///
-    /// let weights = Array2::from_shape_fn((2, 32), |(i, j)| (i * 32 + j) as f32 + 5.0);
+    /// let weights = Array2::from_shape_fn((2, 32), |(i, j)| (j as f32 - 12.3) * (i + 1) as f32);
     /// let mask = Mask::from_fn((2, 32), |(_, j)| j % 4 == 0)?;
     /// let counted = BlockTensor::encode_masked(&weights, BlockFormat::Q4_1, &mask)?;
     /// assert_eq!((counted.mask(), counted.bits_per_weight()), (Some(&mask), 5.0 + 1.0));
