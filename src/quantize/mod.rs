@@ -7,7 +7,8 @@
 //! Three questions, kept apart. *What does a code mean?* is the [`Scheme`]. *Who shares a scale?* is
 //! the [`Granularity`]. *How is a code computed?* is the [`Quantizer`]; [`Linear`], which rounds to
 //! the nearest, is the plain one. All of them make the same [`QuantizedTensor`], which needs nobody
-//! to be turned back into floats.
+//! to be turned back into floats. Codes need not be evenly spaced: [`Codebook`], [`KMeans`], [`Float8`] and [`Binary`]
+//! make others.
 //!
 //! Beside these stand the layouts that others defined, blocks of weights with their scales as bytes:
 //! [`BlockFormat`] says which (GGUF's, the OCP microscaling formats, NVFP4), [`BlockTensor`] holds them.
@@ -15,11 +16,16 @@
 //! *Which range should codes reach?* is the fourth, where it is not that of the weights: [`Percentile`],
 //! [`ErrorSearch`] and [`Entropy`] answer it, from values or from what [`calibrate`](crate::calibrate) gathered.
 
+mod binary;
 mod block_format;
 mod block_tensor;
+mod casting;
+mod codebook;
 mod fake;
+mod float8;
 mod granularity;
 mod hqq;
+mod kmeans;
 mod learned;
 mod linear;
 mod minifloat;
@@ -33,11 +39,15 @@ mod singles;
 mod tensor;
 mod ternary;
 
+pub use binary::Binary;
 pub use block_format::BlockFormat;
 pub use block_tensor::BlockTensor;
+pub use codebook::Codebook;
 pub use fake::FakeQuantizer;
+pub use float8::Float8;
 pub use granularity::{BlockShape, Granularity};
 pub use hqq::Hqq;
+pub use kmeans::KMeans;
 pub use learned::{LearnedGradient, Lsq, Pact};
 pub use linear::{Linear, linear};
 pub use minifloat::Minifloat;
