@@ -58,7 +58,7 @@ fn codes_and_scales_are_those_of_the_formulas() {
         let signs: String = q
             .codes()
             .iter()
-            .map(|code| {
+            .map(|&code| {
                 if code < 0 {
                     '-'
                 } else if code > 0 {
