@@ -2,6 +2,7 @@
 
 use crate::kernels::real::Sealed;
 use crate::kernels::trained::Trained;
+use crate::kernels::uneven::Uneven;
 use ndarray::NdFloat;
 use num_traits::FromPrimitive;
 use std::iter::Sum;
@@ -18,7 +19,7 @@ use std::iter::Sum;
     label = "not an f32 or f64",
     note = "convert the array first, for example with `array.mapv(|x| x as f32)`"
 )]
-pub trait Float: NdFloat + FromPrimitive + Sum + Sealed + Trained {
+pub trait Float: NdFloat + FromPrimitive + Sum + Sealed + Trained + Uneven {
     /// The value of this type that is nearest to `value`.
     ///
     /// # Examples

@@ -14,7 +14,7 @@ use rarefy::prune::{
     Remaining, UnitScore, Unstructured,
 };
 use rarefy::quantize::{self, Granularity, Linear, Profile, QuantizedTensor, QuantizerExt, Scheme};
-use rarefy::quantize::{BlockFormat, BlockTensor};
+use rarefy::quantize::{BlockFormat, BlockTensor, Minifloat, Parameters};
 use rarefy::schedule::{
     self, Constant, Cosine, Exponential, Interval, MultiStep, Polynomial, Rounds,
 };
@@ -122,6 +122,49 @@ fn what_is_wrong_is_refused() {
     let text = returns(&quantize::linear(&array![1.0_f32, 2.0], 4).unwrap());
     let short = text.replace("\"shape\":[2]", "\"shape\":[3]");
     refused::<QuantizedTensor>(&short, "1 bytes of packed codes given, 2 needed");
+}
+
+#[test]
+fn codes_that_are_no_integers_come_back_checked() {
+    let whole = Granularity::PerTensor;
+    let table = Parameters::new(Scheme::codebook(2).unwrap(), whole, vec![0.5])
+        .with_codebook(vec![-1.0, 0.0, 1.0]);
+    let shifted = Parameters::new(Scheme::float_zero_point(2).unwrap(), whole, vec![0.5])
+        .with_float_zero_points(vec![1.25]);
+    let float = Parameters::new(Scheme::float(Minifloat::E4M3), whole, vec![0.5]);
+    let binary = Parameters::new(Scheme::binary(), whole, vec![0.5]);
+    let make = |codes, parameters| {
+        returns(&QuantizedTensor::from_codes(&Array1::from_vec(codes), parameters).unwrap())
+    };
+    let text = make(vec![2, 0], table);
+    refused::<QuantizedTensor>(
+        &text.replace("\"packed\":[2]", "\"packed\":[3]"),
+        "code [0] must lie in 0..=2, got 3",
+    );
+    refused::<QuantizedTensor>(
+        &text.replace("[-1.0,0.0,1.0]", "[]"),
+        "number of entries of a codebook must be at least 1",
+    );
+    make(vec![3, 0], shifted);
+    let text = make(vec![0, 0x7E], float);
+    assert!(
+        text.contains(r#""scheme":{"bits":8,"kind":{"Float":"E4M3"}}"#),
+        "{text}"
+    );
+    refused::<QuantizedTensor>(&text.replace("[0,126]", "[0,127]"), "code [1] is NaN");
+    refused::<QuantizedTensor>(
+        &text.replace("\"bits\":8", "\"bits\":4"),
+        "number of bits must be",
+    );
+    make(vec![1, 0], binary);
+}
+
+#[test]
+fn parameters_from_before_codebooks_still_open() {
+    let text = r#"{"shape":[2],"packed":[73],"parameters":{"scheme":{"bits":4,"kind":"Symmetric"},
+        "granularity":"PerTensor","scales":[0.5],"zero_points":[]}}"#;
+    let tensor: QuantizedTensor = serde_json::from_str(text).unwrap();
+    assert_eq!(tensor.dequantize::<f32>(), array![-3.5, 2.0].into_dyn());
 }
 
 type Linearly = GradualPruning<schedule::Linear, fn(&str, Amount) -> Unstructured<Magnitude>>;

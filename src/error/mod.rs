@@ -12,11 +12,9 @@ pub use file::FileError;
 
 /// What can go wrong.
 ///
-/// Every message says what was given and what would be right. Indices are those of the array that
-/// was passed, one number an axis.
+/// Every message says what was given and what would be right. Indices are those of the array passed, one an axis.
 ///
-/// `Error` is `Clone`, `Send` and `Sync`; it is not `PartialEq`, because a failure from outside
-/// ([`Error::External`]) cannot be compared. Match on the variant instead.
+/// Match on the variant: it is not `PartialEq`, because [`Error::External`] cannot be compared.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -161,6 +159,10 @@ pub enum Error {
     #[error("no code means NaN: it can be an error or be clamped, not propagated")]
     NoCodeForNan,
 
+    /// Parameters whose codes mean something else, where only integers will do.
+    #[error("codes must be integers with an integer zero point or none, this scheme has others")]
+    CodesNotIntegers,
+
     /// A scale is not a positive finite number.
     #[error("scale {index} must be positive and finite, got {scale}")]
     ScaleOutOfRange {
@@ -179,8 +181,7 @@ pub enum Error {
         largest: f64,
     },
 
-    /// A temperature is not a positive number, or one whose square or inverse would leave the range of
-    /// the floats that are computed in.
+    /// A temperature is not a positive number, or its square or inverse leaves the range of the floats computed in.
     #[error("temperature must lie in {least:e}..={most:e}, got {temperature}")]
     TemperatureOutOfRange {
         /// The temperature given.

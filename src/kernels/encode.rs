@@ -145,14 +145,14 @@ pub(crate) fn fit_tiles<F: Real>(
 }
 
 /// A part of the values, and the tile whose scale is the first given.
-struct Part<'a, F> {
-    values: &'a [F],
-    range: Range<usize>,
-    first_tile: usize,
+pub(super) struct Part<'a, F> {
+    pub(super) values: &'a [F],
+    pub(super) range: Range<usize>,
+    pub(super) first_tile: usize,
 }
 
 impl<F: Real> Part<'_, F> {
-    fn spans(
+    pub(super) fn spans(
         &self,
         tiling: &Tiling,
         finite: Finite,

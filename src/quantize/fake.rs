@@ -62,6 +62,7 @@ use ndarray::{Array, ArrayRef, Dimension};
 /// * [`Error::ShapeMismatch`]: arrays of different shapes.
 /// * [`Error::NotANumber`], [`Error::Infinite`]: with [`NonFinite::Error`], the first value that is not finite; in
 ///   the forward only.
+/// * [`Error::CodesNotIntegers`]: parameters of another kind of code.
 /// * Those of [`QuantizedTensor::from_codes`](super::QuantizedTensor::from_codes) for parameters that do not fit the
 ///   shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,7 +137,7 @@ impl FakeQuantizer {
         &self,
         values: &mut ArrayRef<F, D>,
     ) -> Result<()> {
-        self.parameters.check(values.shape())?;
+        self.parameters.check_integer(values.shape())?;
         self.check_finite(values)?;
         let shape = values.shape().to_vec();
         self.with_fake(&shape, |fake| {
@@ -156,7 +157,7 @@ impl FakeQuantizer {
         values: &ArrayRef<F, D>,
         to: &mut ArrayRef<F, E>,
     ) -> Result<()> {
-        self.parameters.check(values.shape())?;
+        self.parameters.check_integer(values.shape())?;
         shape::check_same("values", values.shape(), "array", to.shape())?;
         self.check_finite(values)?;
         let flat = array::elements(values);
@@ -175,7 +176,7 @@ impl FakeQuantizer {
         values: &ArrayRef<F, D>,
         gradient: &mut ArrayRef<F, E>,
     ) -> Result<()> {
-        self.parameters.check(values.shape())?;
+        self.parameters.check_integer(values.shape())?;
         shape::check_same("values", values.shape(), "gradient", gradient.shape())?;
         let flat = array::elements(values);
         self.with_fake(values.shape(), |fake| {
@@ -219,7 +220,7 @@ impl FakeQuantizer {
         gradient: &ArrayRef<F, E>,
         (add, to): (bool, &mut ArrayRef<F, G>),
     ) -> Result<()> {
-        self.parameters.check(values.shape())?;
+        self.parameters.check_integer(values.shape())?;
         shape::check_same("values", values.shape(), "gradient", gradient.shape())?;
         shape::check_same("values", values.shape(), "array", to.shape())?;
         let (flat, gradient) = (array::elements(values), array::elements(gradient));

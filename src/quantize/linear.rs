@@ -18,7 +18,6 @@ use crate::float::Float;
 use crate::kernels::coding::Steps;
 use crate::kernels::encode::Trouble;
 use crate::kernels::fit::Fit;
-use crate::kernels::ranges::Finite;
 use crate::kernels::real::{Real, Sealed};
 use crate::kernels::tiling::Tiling;
 use crate::kernels::{array, pack};
@@ -188,14 +187,6 @@ impl Linear {
         self.granularity.tiling(shape)
     }
 
-    fn finite(&self) -> Result<Finite> {
-        match self.non_finite {
-            NonFinite::Error => Ok(Finite::Required),
-            NonFinite::Clamp => Ok(Finite::Skipped),
-            NonFinite::Propagate => Err(Error::NoCodeForNan),
-        }
-    }
-
     /// The parameters for ranges that are known already, one for each scale: those of an observer, for activations.
     ///
     /// Each range is widened to hold 0. The arithmetic is that of f32 weights.
@@ -260,13 +251,14 @@ impl Linear {
     /// # Errors
     ///
     /// * [`Error::NotANumber`], [`Error::Infinite`]: the first weight that is not finite.
+    /// * [`Error::CodesNotIntegers`]: parameters of another kind of code.
     /// * Those of [`QuantizedTensor::from_codes`] for parameters that do not fit.
     pub fn quantize_with<F: Float, D: Dimension>(
         &self,
         weights: &ArrayRef<F, D>,
         parameters: &Parameters,
     ) -> Result<QuantizedTensor> {
-        parameters.check(weights.shape())?;
+        parameters.check_integer(weights.shape())?;
         let scheme = parameters.scheme();
         let tiling = parameters.granularity().tiling(weights.shape())?;
         let mut packed = vec![0; pack::bytes_for(weights.len(), scheme.bits())];
@@ -276,8 +268,14 @@ impl Linear {
             zero_points: parameters.zero_points(),
         };
         let flat = array::elements(weights);
-        <F as Sealed>::encode(&flat, &tiling, (coding, self.finite()?), steps, &mut packed)
-            .map_err(|place| not_finite(&flat, place, weights.shape()))?;
+        <F as Sealed>::encode(
+            &flat,
+            &tiling,
+            (coding, self.non_finite.for_codes()?),
+            steps,
+            &mut packed,
+        )
+        .map_err(|place| not_finite(&flat, place, weights.shape()))?;
         Ok(QuantizedTensor::from_checked(
             weights.shape(),
             packed,
@@ -308,7 +306,7 @@ impl Linear {
         tensor: &mut QuantizedTensor,
     ) -> Result<()> {
         let scheme = self.scheme()?;
-        let finite = self.finite()?;
+        let finite = self.non_finite.for_codes()?;
         let tiling = self.granularity.tiling(weights.shape())?;
         let (mut packed, mut scales, mut zero_points) = tensor.take_buffers();
         // An array without elements may have more channels than there is memory.
@@ -361,7 +359,7 @@ impl Linear {
 }
 
 /// The error for the weight at `place`.
-fn not_finite<F: Float>(flat: &[F], place: usize, shape: &[usize]) -> Error {
+pub(super) fn not_finite<F: Float>(flat: &[F], place: usize, shape: &[usize]) -> Error {
     Error::not_finite("weight", shape::index_of(place, shape), flat[place].widen())
 }
 

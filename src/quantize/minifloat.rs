@@ -39,6 +39,23 @@ pub enum Minifloat {
 }
 
 impl Minifloat {
+    /// Bits of a code.
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::E4M3 | Self::E5M2 => 8,
+            Self::E2M1 => 4,
+        }
+    }
+
+    /// The largest finite number.
+    pub const fn largest(self) -> f32 {
+        match self {
+            Self::E4M3 => 448.0,
+            Self::E5M2 => 57_344.0,
+            Self::E2M1 => 6.0,
+        }
+    }
+
     /// The code of the nearest number, of two equally near the even one; rounded once, also from f64.
     ///
     /// What is larger than the largest number, infinity too, becomes that number. NaN becomes 0x7F, or

@@ -15,10 +15,15 @@
 //! *Which range should codes reach?* is the fourth, where it is not that of the weights: [`Percentile`],
 //! [`ErrorSearch`] and [`Entropy`] answer it, from values or from what [`calibrate`](crate::calibrate) gathered.
 
+mod binary;
 mod block_format;
 mod block_tensor;
+mod casting;
+mod codebook;
 mod fake;
+mod float8;
 mod granularity;
+mod kmeans;
 mod learned;
 mod linear;
 mod minifloat;
@@ -30,10 +35,14 @@ mod range;
 mod scheme;
 mod tensor;
 
+pub use binary::Binary;
 pub use block_format::BlockFormat;
 pub use block_tensor::BlockTensor;
+pub use codebook::Codebook;
 pub use fake::FakeQuantizer;
+pub use float8::Float8;
 pub use granularity::{BlockShape, Granularity};
+pub use kmeans::KMeans;
 pub use learned::{LearnedGradient, Lsq, Pact};
 pub use linear::{Linear, linear};
 pub use minifloat::Minifloat;

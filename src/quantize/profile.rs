@@ -1,9 +1,10 @@
 //! Whose arithmetic to follow.
 
 use super::Scheme;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::coding::{Coding, Rounded, Scaling};
 use crate::kernels::fit::{Fit, Zero};
+use crate::kernels::ranges::Finite;
 
 /// Whose arithmetic to follow, to the bit.
 ///
@@ -70,11 +71,22 @@ pub enum NonFinite {
     /// The first is an error.
     #[default]
     Error,
-    /// They do not count for the range. Infinity gets the outermost code, NaN the code of 0.
+    /// They do not count for the range. Infinity gets the outermost code, NaN the code of 0, or what is nearest to it.
     Clamp,
     /// NaN stays NaN, infinity becomes the outermost number: for a [`FakeQuantizer`](super::FakeQuantizer), whose
-    /// caller looks at the loss. No code means NaN, so [`Linear`](super::Linear) refuses it.
+    /// caller looks at the loss. No code means NaN, so [`Linear`](super::Linear) and its siblings refuse it.
     Propagate,
+}
+
+impl NonFinite {
+    /// The same for who makes codes, none of which means NaN.
+    pub(super) fn for_codes(self) -> Result<Finite> {
+        match self {
+            Self::Error => Ok(Finite::Required),
+            Self::Clamp => Ok(Finite::Skipped),
+            Self::Propagate => Err(Error::NoCodeForNan),
+        }
+    }
 }
 
 /// How the range of codes lies around 0.

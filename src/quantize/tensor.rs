@@ -5,7 +5,9 @@ use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::coding::Steps;
 use crate::kernels::decode::Stored;
+use crate::kernels::lookup::Lookup;
 use crate::kernels::real::Sealed;
+use crate::kernels::uneven::Uneven;
 use crate::kernels::{array, pack};
 use crate::shape;
 use ndarray::{ArrayD, ArrayRef, Dimension, IxDyn};
@@ -80,9 +82,11 @@ impl QuantizedTensor {
     ///
     /// # Errors
     ///
-    /// * [`Error::CodeOutOfRange`]: a code or zero point is not one of the scheme's.
+    /// * [`Error::CodeOutOfRange`]: a code or zero point is not one of the scheme's, or a code has no entry.
+    /// * [`Error::NotANumber`], [`Error::Infinite`]: a code of a float, a float zero point or an entry is.
     /// * [`Error::ScaleOutOfRange`]: a scale is zero, negative, infinite or NaN.
     /// * [`Error::WrongCount`]: not as many scales or zero points as there are channels.
+    /// * [`Error::NumberOutOfRange`]: a codebook without entries, or with more than there are codes.
     /// * [`Error::AxisOutOfRange`]: the axis of the granularity does not exist.
     pub fn from_codes<D: Dimension>(
         codes: &ArrayRef<i32, D>,
@@ -91,7 +95,7 @@ impl QuantizedTensor {
         parameters.check(codes.shape())?;
         let scheme = parameters.scheme();
         let codes_flat = array::elements(codes);
-        check_codes(&codes_flat, codes.shape(), scheme)?;
+        check_codes(&codes_flat, codes.shape(), &parameters)?;
         let mut packed = vec![0; pack::bytes_for(codes.len(), scheme.bits())];
         pack::pack_codes(&codes_flat, scheme.bits(), &mut packed);
         Ok(Self {
@@ -131,10 +135,8 @@ impl QuantizedTensor {
             packed,
             parameters,
         };
-        // Only a range that leaves out a code of its width can be violated by packed codes.
-        let scheme = tensor.scheme();
-        if scheme.is_signed() && *scheme.codes().start() != -(1 << (bits - 1)) {
-            check_codes(&tensor.flat_codes(), &tensor.shape, tensor.scheme())?;
+        if tensor.parameters.refuse_some() {
+            check_codes(&tensor.flat_codes(), &tensor.shape, &tensor.parameters)?;
         }
         Ok(tensor)
     }
@@ -206,6 +208,11 @@ impl QuantizedTensor {
         self.parameters.zero_points()
     }
 
+    /// Whether some code of each scale means exactly 0: [`Parameters::keeps_zero`].
+    pub fn keeps_zero(&self) -> bool {
+        self.parameters.keeps_zero()
+    }
+
     /// The packed codes.
     pub fn packed(&self) -> &[u8] {
         &self.packed
@@ -224,12 +231,12 @@ impl QuantizedTensor {
         codes
     }
 
-    /// Bytes of everything that must be stored: packed codes, scales and zero points.
+    /// Bytes of everything that must be stored: packed codes, scales, zero points and codebook.
     pub fn bytes(&self) -> usize {
         self.packed.len() + self.parameters.bytes()
     }
 
-    /// Bits stored per weight, scales and zero points counted; 0 where there are no weights.
+    /// Bits stored per weight, scales and the like counted; 0 where there are no weights.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a ratio; counts above 2⁵³ do not occur"
@@ -242,9 +249,10 @@ impl QuantizedTensor {
         }
     }
 
-    /// The numbers that the codes mean, (code − zero point) · scale, in a new array.
+    /// The numbers that the codes mean, (code − zero point) · scale or entry · scale, in a new array.
     ///
-    /// Each is rounded once to `F`; in f64 the product is exact.
+    /// Each is rounded once to `F`; in f64 the product is exact. A zero point that is a float is taken off in `F`, with
+    /// a rounding of its own.
     pub fn dequantize<F: Float>(&self) -> ArrayD<F> {
         let mut values = ArrayD::zeros(IxDyn(&self.shape));
         self.decode(&mut values);
@@ -270,16 +278,32 @@ impl QuantizedTensor {
         let Ok(tiling) = self.granularity().tiling(&self.shape) else {
             return;
         };
+        let scheme = self.scheme();
+        let bits = scheme.bits();
+        if let Some(table) = self.parameters.table() {
+            let lookup = Lookup {
+                bits,
+                table: &table,
+                scales: self.scales(),
+                zero_points: self.parameters.float_zero_points(),
+            };
+            return array::update(values, |values| {
+                <F as Uneven>::look_up(&self.packed, &tiling, lookup, values);
+            });
+        }
         let steps = Steps {
             scales: self.scales(),
             zero_points: self.zero_points(),
         };
-        let stored = Stored {
-            bits: self.scheme().bits(),
-            signed: self.scheme().is_signed(),
-        };
+        let signed = scheme.is_signed();
         array::update(values, |values| {
-            <F as Sealed>::decode(&self.packed, &tiling, stored, steps, values);
+            <F as Sealed>::decode(
+                &self.packed,
+                &tiling,
+                Stored { bits, signed },
+                steps,
+                values,
+            );
         });
     }
 
@@ -293,17 +317,32 @@ impl QuantizedTensor {
     }
 }
 
-fn check_codes(codes: &[i32], shape: &[usize], scheme: Scheme) -> Result<()> {
-    let range = scheme.codes();
-    match codes.iter().position(|code| !range.contains(code)) {
-        None => Ok(()),
-        Some(place) => Err(Error::CodeOutOfRange {
+/// Fails with the first code that means no number.
+fn check_codes(codes: &[i32], shape: &[usize], parameters: &Parameters) -> Result<()> {
+    let range = parameters.codes();
+    if let Some(place) = codes.iter().position(|code| !range.contains(code)) {
+        return Err(Error::CodeOutOfRange {
             what: "code",
             index: shape::index_of(place, shape),
             value: codes[place],
             least: *range.start(),
             most: *range.end(),
-        }),
+        });
+    }
+    let Some(format) = parameters.scheme().minifloat() else {
+        return Ok(());
+    };
+    let number = |code: i32| format.decode(u8::try_from(code).unwrap_or_default());
+    match codes.iter().position(|&code| !number(code).is_finite()) {
+        None => Ok(()),
+        Some(place) => {
+            let value = f64::from(number(codes[place]));
+            Err(Error::not_finite(
+                "code",
+                shape::index_of(place, shape),
+                value,
+            ))
+        }
     }
 }
 

@@ -12,6 +12,7 @@
     reason = "a test fails by panicking, prints what it did not run, and casts small numbers of its own"
 )]
 
+mod codes;
 mod features;
 mod identities;
 mod importance;

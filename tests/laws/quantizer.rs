@@ -9,7 +9,7 @@ use rarefy::quantize::{
 use rarefy::{Error, Float};
 
 /// Each granularity that fits arrays of this rank.
-fn granularities(rank: usize) -> Vec<Granularity> {
+pub(crate) fn granularities(rank: usize) -> Vec<Granularity> {
     let block = BlockShape::new(&vec![2; rank]).unwrap();
     let mut all = vec![
         Granularity::PerTensor,
@@ -65,7 +65,7 @@ fn all<F: Float>(rank: usize) -> Vec<(String, Box<dyn Quantizer<F>>)> {
 }
 
 /// Each weight's number of its scale.
-fn numbers_of(q: &QuantizedTensor) -> ArrayD<usize> {
+pub(crate) fn numbers_of(q: &QuantizedTensor) -> ArrayD<usize> {
     let shape = q.shape();
     let mut tile: Vec<usize> = shape.iter().map(|&length| length.max(1)).collect();
     match q.granularity() {

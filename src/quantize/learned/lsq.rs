@@ -100,6 +100,7 @@ impl Lsq {
     ///
     /// # Errors
     ///
+    /// * [`Error::CodesNotIntegers`]: another kind of scheme.
     /// * [`Error::NotANumber`], [`Error::Infinite`]: the first weight that is not finite.
     /// * [`Error::ScaleOverflow`]: weights in f64 that are too large for a scale in f32.
     /// * Those of [`Granularity::scales`].
@@ -108,6 +109,9 @@ impl Lsq {
         scheme: Scheme,
         granularity: Granularity,
     ) -> Result<Self> {
+        if !scheme.is_integer() {
+            return Err(Error::CodesNotIntegers);
+        }
         let tiling = granularity.tiling(weights.shape())?;
         let flat = array::elements(weights);
         if let Some(place) = finite::first_not_finite(weights) {
@@ -274,7 +278,7 @@ impl Lsq {
         gradient: &mut ArrayRef<F, E>,
     ) -> Result<LearnedGradient> {
         let parameters = self.parameters();
-        parameters.check(values.shape())?;
+        parameters.check_integer(values.shape())?;
         shape::check_same("values", values.shape(), "gradient", gradient.shape())?;
         let flat = array::elements(values);
         let highest = f64::from(*parameters.scheme().codes().end());

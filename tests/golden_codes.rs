@@ -1,0 +1,124 @@
+//! Compares codebooks and floats of 8 bits with what `bitsandbytes`, `torchao` and PyTorch give:
+//! `tests/golden/codes.json`, made by `codes.py` there.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::missing_assert_message,
+    reason = "a test fails by panicking and prints what it was made by"
+)]
+
+use ndarray::{Array2, Axis};
+use rarefy::quantize::{BlockShape, Codebook, Float8, Granularity, QuantizedTensor, QuantizerExt};
+use serde_json::Value;
+
+fn golden() -> Value {
+    let path = format!("{}/tests/golden/codes.json", env!("CARGO_MANIFEST_DIR"));
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    println!("made by {}", json["made_by"]);
+    json
+}
+
+fn bytes(hexadecimal: &Value) -> Vec<u8> {
+    let text = hexadecimal.as_str().unwrap();
+    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
+fn floats(hexadecimal: &Value) -> Vec<f32> {
+    let bytes = bytes(hexadecimal);
+    let floats = bytes.as_chunks::<4>().0.iter();
+    floats.map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+fn matrix(case: &Value, columns: usize) -> Array2<f32> {
+    let values = floats(&case["values"]);
+    Array2::from_shape_vec((values.len() / columns, columns), values).unwrap()
+}
+
+fn codes(case: &Value) -> Vec<i32> {
+    bytes(&case["codes"]).into_iter().map(i32::from).collect()
+}
+
+/// Scales of theirs that are 0 are our least one.
+fn same_scales(q: &QuantizedTensor, case: &Value) {
+    let right = floats(&case["scales"]);
+    assert_eq!(q.scales().len(), right.len());
+    for (&ours, right) in q.scales().iter().zip(right) {
+        assert_eq!(ours, right.max(f32::MIN_POSITIVE));
+    }
+}
+
+#[test]
+fn four_bits_are_those_of_bitsandbytes() {
+    for case in golden()["four_bits"].as_array().unwrap() {
+        let codebook = match case["name"].as_str().unwrap() {
+            "nf4" => Codebook::nf4(),
+            _ => Codebook::fp4(),
+        };
+        assert_eq!(codebook.entries(), floats(&case["table"]));
+        let q = codebook.by_inverse().quantize(&matrix(case, 128)).unwrap();
+        same_scales(&q, case);
+        // Two codes of theirs are 0 in FP4, so values are compared as well.
+        let entries = q.parameters().codebook().to_vec();
+        for (place, (ours, right)) in q.codes().iter().zip(codes(case)).enumerate() {
+            let [ours, right] = [*ours, right].map(|code| entries[usize::try_from(code).unwrap()]);
+            assert_eq!(ours, right, "{place} of {}", case["name"]);
+        }
+        let back = floats(&case["back"]);
+        assert!(
+            q.dequantize::<f32>()
+                .iter()
+                .zip(back)
+                .all(|(ours, right)| *ours == right)
+        );
+    }
+}
+
+#[test]
+fn eight_bits_are_those_of_bitsandbytes() {
+    let case = &golden()["eight_bits"];
+    let codebook = Codebook::new(floats(&case["table"])).per_group(Axis(1), 256);
+    let q = codebook.by_inverse().quantize(&matrix(case, 256)).unwrap();
+    same_scales(&q, case);
+    let wrong = q
+        .codes()
+        .iter()
+        .zip(codes(case))
+        .filter(|(ours, right)| *ours != right)
+        .count();
+    assert_eq!(wrong, 0);
+}
+
+#[test]
+fn nf4_codes_are_those_of_torchao() {
+    let case = &golden()["torchao_nf4"];
+    let codebook = Codebook::new(floats(&case["table"])).per_group(Axis(1), 64);
+    let q = codebook.quantize(&matrix(case, 128)).unwrap();
+    for (place, (&ours, right)) in q.codes().iter().zip(codes(case)).enumerate() {
+        assert_eq!(ours, right, "{place}");
+    }
+}
+
+#[test]
+fn floats_are_those_of_torchao_and_of_casts() {
+    let golden = &golden()["floats"];
+    let values = matrix(golden, 96);
+    for case in golden["cases"].as_array().unwrap() {
+        let float = match case["format"].as_str().unwrap() {
+            "float8_e4m3fn" => Float8::e4m3(),
+            _ => Float8::e5m2(),
+        };
+        let block: Vec<usize> = serde_json::from_value(case["block"].clone()).unwrap();
+        let block = Granularity::PerBlock(BlockShape::new(&block).unwrap());
+        let q = float.granularity(block).quantize(&values).unwrap();
+        assert_eq!(q.scales(), floats(&case["scales"]));
+        assert_eq!(
+            q.packed(),
+            bytes(&case["codes"]),
+            "{} {}",
+            case["format"],
+            case["block"]
+        );
+    }
+}
