@@ -138,6 +138,8 @@ fn zero_is_kept_where_the_format_says_so() {
 fn encoding_what_came_back_gives_the_same_values() {
     let weights = weights(14, 512);
     for format in [
+        BlockFormat::Tq1_0,
+        BlockFormat::Tq2_0,
         BlockFormat::Mxfp4,
         BlockFormat::Mxfp8E4M3,
         BlockFormat::Mxfp8E5M2,
@@ -165,6 +167,8 @@ fn sizes_are_what_the_table_says() {
         (256, 144),
         (256, 176),
         (256, 210),
+        (256, 54),
+        (256, 66),
         (32, 17),
         (32, 33),
         (32, 33),
@@ -287,6 +291,8 @@ fn scales_that_do_not_fit_name_their_block() {
         (BlockFormat::Q8_0, 127.0),
         (BlockFormat::Q4_0, 8.0),
         (BlockFormat::Q5_0, 16.0),
+        (BlockFormat::Tq1_0, 1.0),
+        (BlockFormat::Tq2_0, 1.0),
     ];
     for (format, steps) in limits {
         let mut weights = weights(20, 768);
@@ -297,7 +303,10 @@ fn scales_that_do_not_fit_name_their_block() {
             Error::ScaleOverflow { channel, largest } => {
                 assert_eq!(
                     (channel, largest),
-                    (7 * 24 + 1, f64::from(65521.0_f32 * steps))
+                    (
+                        (7 * 768 + 40) / format.block_len(),
+                        f64::from(65521.0_f32 * steps)
+                    )
                 );
             }
             other => panic!("{format:?}: {other}"),
@@ -409,6 +418,8 @@ fn scales_that_are_no_numbers_are_refused() {
         (BlockFormat::Q4K, &[0, 2]),
         (BlockFormat::Q5K, &[0, 2]),
         (BlockFormat::Q6K, &[208]),
+        (BlockFormat::Tq1_0, &[52]),
+        (BlockFormat::Tq2_0, &[64]),
     ] {
         for &at in places {
             assert_eq!(

@@ -28,6 +28,8 @@ use ndarray::{ArrayRef, Dimension};
 /// | [`Q4K`](Self::Q4K) | 256 | 144 | 4.5 | d·s · q − dmin·o, s and o of 6 bits for each 32, q of 4 | no |
 /// | [`Q5K`](Self::Q5K) | 256 | 176 | 5.5 | the same, q of 5 bits | no |
 /// | [`Q6K`](Self::Q6K) | 256 | 210 | 6.5625 | d·s · (q − 32), s of 8 bits for each 16, q of 6 | yes |
+/// | [`Tq1_0`](Self::Tq1_0) | 256 | 54 | 1.6875 | d · q, q of −1, 0 and 1, five a byte | yes |
+/// | [`Tq2_0`](Self::Tq2_0) | 256 | 66 | 2.0625 | d · q, q of −1, 0 and 1, four a byte | yes |
 /// | [`Mxfp4`](Self::Mxfp4) | 32 | 17 | 4.25 | 2^e · q, q of E2M1 | yes |
 /// | [`Mxfp8E4M3`](Self::Mxfp8E4M3) | 32 | 33 | 8.25 | 2^e · q | yes |
 /// | [`Mxfp8E5M2`](Self::Mxfp8E5M2) | 32 | 33 | 8.25 | 2^e · q | yes |
@@ -36,8 +38,8 @@ use ndarray::{ArrayRef, Dimension};
 /// d, dmin and m are halves. "Keeps 0" says whether a weight of 0 comes back as exactly 0, which a pruned
 /// tensor needs to stay sparse: [`keeps_zero`](Self::keeps_zero).
 ///
-/// The layouts of `Q…` and of `Mxfp4` are those of GGUF files (ggml), and so is what bytes decode to, to
-/// the bit in f32. The names with an underscore, `Q8_0` to `Q5_1`, are also encoded to the same bytes as
+/// The layouts of `Q…`, of `Tq…` and of `Mxfp4` are those of GGUF files (ggml), and so is what bytes decode to, to
+/// the bit in f32. The names with an underscore, `Q8_0` to `Q5_1` and `Tq…`, are also encoded to the same bytes as
 /// by the reference. How the codes of `Q…K` are chosen is free: here by a search for the least sum of
 /// squared errors. The scales of `Mxfp…` follow the OCP microscaling specification 1.0 (2023): e =
 /// ⌊log₂ max|w|⌋ − the exponent of the largest code, codes rounded to the nearest, ties to even, held at
@@ -83,6 +85,11 @@ pub enum BlockFormat {
     Q5K,
     /// 6 bits, searched.
     Q6K,
+    /// Ternary, five codes a byte: d = max|w|, q = round_half_away(w / d). Meant for weights of −d, 0 and d: they
+    /// come back with d rounded to a half.
+    Tq1_0,
+    /// Ternary, 2 bits: the codes of `Tq1_0`, faster to read.
+    Tq2_0,
     /// OCP MXFP4: floats of 4 bits (E2M1) and a power of two.
     Mxfp4,
     /// OCP MXFP8: floats of 8 bits (E4M3) and a power of two. A byte of e + 127, then 32 codes.
@@ -106,6 +113,8 @@ impl BlockFormat {
         Self::Q4K,
         Self::Q5K,
         Self::Q6K,
+        Self::Tq1_0,
+        Self::Tq2_0,
         Self::Mxfp4,
         Self::Mxfp8E4M3,
         Self::Mxfp8E5M2,
@@ -124,6 +133,8 @@ impl BlockFormat {
             Self::Q4K => &coded::Q4_K,
             Self::Q5K => &coded::Q5_K,
             Self::Q6K => &coded::Q6_K,
+            Self::Tq1_0 => &coded::TQ1_0,
+            Self::Tq2_0 => &coded::TQ2_0,
             Self::Mxfp4 => &coded::MXFP4,
             Self::Mxfp8E4M3 => &coded::MXFP8_E4M3,
             Self::Mxfp8E5M2 => &coded::MXFP8_E5M2,
@@ -171,6 +182,7 @@ impl BlockFormat {
     /// | `Q4_0` | block · (1/8 + 2⁻¹¹) + 8 · 2⁻²⁵: the far end is cut off |
     /// | `Q5_0` | block · (1/16 + 2⁻¹¹) + 16 · 2⁻²⁵ |
     /// | `Q4_1`, `Q5_1` | block · (1/15 or 1/31 + 3 · 2⁻¹¹) + 16 or 32 · 2⁻²⁵ |
+    /// | `Tq1_0`, `Tq2_0` | block · (1/2 + 2⁻¹¹) + 2⁻²⁵ |
     /// | `Mxfp4` | block / 4 + 2⁻¹²⁸ |
     /// | `Mxfp8E4M3`, `Mxfp8E5M2` | block / 8 + 2⁻¹³⁰ |
     /// | `Nvfp4` | block · 17/96 + tensor · 2⁻¹⁸ + 2⁻¹³⁰ |
@@ -189,6 +201,7 @@ impl BlockFormat {
             Self::Q4_1 => block * (1.0 / 15.0 + 3.0 * half) + 16.0 * least,
             Self::Q5_1 => block * (1.0 / 31.0 + 3.0 * half) + 32.0 * least,
             Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K => return None,
+            Self::Tq1_0 | Self::Tq2_0 => block * (1.0 / 2.0 + half) + least,
             Self::Mxfp4 => block / 4.0 + 2_f64.powi(-128),
             Self::Mxfp8E4M3 | Self::Mxfp8E5M2 => block / 8.0 + 2_f64.powi(-130),
             Self::Nvfp4 => block * (17.0 / 96.0) + tensor * 2_f64.powi(-18) + 2_f64.powi(-130),

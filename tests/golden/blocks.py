@@ -2,7 +2,7 @@
 
     peers/bin/python tests/golden/blocks.py
 
-`gguf` encodes the formats of 32 with an underscore in their names and decodes all of GGUF's. Where it only
+`gguf` encodes the formats with an underscore in their names and decodes all of GGUF's. Where it only
 decodes, the bytes that it is given are random, with scales that are finite. MXFP8 and NVFP4 are written out
 here, with torch's casts to 8 bits; E2M1 is the nearest of its table. Bytes are
 hexadecimal, also those of floats.
@@ -121,6 +121,13 @@ for name, kind in [("Q8_0", T.Q8_0), ("Q4_0", T.Q4_0), ("Q4_1", T.Q4_1), ("Q5_0"
     encoded = gguf.quants.quantize(x, kind)
     add(name, x.shape, encoded, gguf.quants.dequantize(encoded, kind), True)
 
+y = values(3, 8, 256)
+y[0, :16] = np.float32(0.5) * np.abs(y[0]).max()  # halfway between two codes
+y[0, 16:32] *= -1
+for name, kind in [("Tq1_0", T.TQ1_0), ("Tq2_0", T.TQ2_0)]:
+    encoded = gguf.quants.quantize(y, kind)
+    add(name, y.shape, encoded, gguf.quants.dequantize(encoded, kind), True)
+
 r = np.random.default_rng(2)
 for name, kind, halves in [
     ("Q2K", T.Q2_K, [80, 82]),
@@ -129,6 +136,8 @@ for name, kind, halves in [
     ("Q5K", T.Q5_K, [0, 2]),
     ("Q6K", T.Q6_K, [208]),
     ("Mxfp4", T.MXFP4, []),
+    ("Tq1_0", T.TQ1_0, [52]),
+    ("Tq2_0", T.TQ2_0, [64]),
 ]:
     block, size = gguf.GGML_QUANT_SIZES[kind]
     encoded = r.integers(0, 256, (2, size)).astype(np.uint8)
@@ -162,7 +171,7 @@ casts = {
 }
 result = {
     "made_by": MADE_BY,
-    "values": text(x),
+    "values": {64: text(x), 256: text(y)},
     "cases": cases,
     "candle_rms": CANDLE_RMS,
     "floats": {name: text(table.astype(np.float32)) for name, table in floats.items()},

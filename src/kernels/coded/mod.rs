@@ -56,6 +56,7 @@ mod micro;
 mod nibbles;
 mod search;
 mod signed;
+mod ternary;
 
 use super::finite::first_not_finite_in;
 use super::parallel::{CHUNK, for_chunks_mut, map_chunks_mut};
@@ -66,6 +67,7 @@ pub(crate) use affine::{Q2_K, Q4_K, Q5_K};
 pub(crate) use legacy::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 pub(crate) use micro::{MXFP4, MXFP8_E4M3, MXFP8_E5M2, NVFP4};
 pub(crate) use signed::{Q3_K, Q6_K};
+pub(crate) use ternary::{TQ1_0, TQ2_0};
 
 /// How a format turns blocks into bytes and back.
 #[derive(Debug)]

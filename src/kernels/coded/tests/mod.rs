@@ -1,6 +1,7 @@
 //! Every format against its obvious twin, byte for byte and bit for bit.
 
 mod slow;
+mod ternary;
 
 use super::{Fault, Q8_0};
 use crate::kernels::dispatch::forced;

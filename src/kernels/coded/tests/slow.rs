@@ -1,11 +1,12 @@
 //! The obvious twins: one value after the other, bits put in place one code at a time, numbers found by
 //! looking at all there are.
 
+use super::ternary::{third, tq1, tq2};
 use crate::kernels::coded::affine::{Q2_SEARCH, Q4_SEARCH, Q5_SEARCH};
 use crate::kernels::coded::signed::{Q3_SEARCH, Q6_SEARCH};
 use crate::kernels::coded::{
     Codec, MXFP4, MXFP8_E4M3, MXFP8_E5M2, NVFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K,
-    Q6_K, Q8_0,
+    Q6_K, Q8_0, TQ1_0, TQ2_0,
 };
 use crate::kernels::minifloat::{E2M1, E4M3, E5M2, Half, Minifloat, value};
 
@@ -15,7 +16,7 @@ pub(super) const TENSOR: f32 = 0.001;
 pub(super) type SlowEncode = fn(&[f32], &mut [u8]);
 pub(super) type SlowDecode = fn(&[u8], usize) -> f32;
 /// Every format by name, with its twins: of encoding a block, and of value v of a block.
-pub(super) const ALL: [(&str, &Codec, SlowEncode, SlowDecode); 14] = [
+pub(super) const ALL: [(&str, &Codec, SlowEncode, SlowDecode); 16] = [
     ("Q8_0", &Q8_0, q8_0, |b, v| {
         f32::from(b[2 + v] as i8) * half(b, 0)
     }),
@@ -75,6 +76,14 @@ pub(super) const ALL: [(&str, &Codec, SlowEncode, SlowDecode); 14] = [
         let code = f32::from(low | two(&b[128..], v) << 4) - 32.0;
         half(b, 208) * f32::from(b[192 + v / 16] as i8) * code
     }),
+    ("TQ1_0", &TQ1_0, tq1, |b, v| {
+        let (at, digit) = third(v);
+        let fraction = f64::from(b[at]) / 256.0 * 3_f64.powi(digit);
+        half(b, 52) * ((fraction.fract() * 3.0).floor() as f32 - 1.0)
+    }),
+    ("TQ2_0", &TQ2_0, tq2, |b, v| {
+        half(b, 64) * (f32::from(two(b, v)) - 1.0)
+    }),
     ("MXFP4", &MXFP4, mxfp4, |b, v| {
         value::<E2M1>(low(&b[1..], v) as u32) * two_to(b[0])
     }),
@@ -101,7 +110,7 @@ fn half(bytes: &[u8], at: usize) -> f32 {
 }
 
 /// The nearest half by looking at all of them.
-fn put_half(bytes: &mut [u8], at: usize, number: f32) -> f32 {
+pub(super) fn put_half(bytes: &mut [u8], at: usize, number: f32) -> f32 {
     let code = nearest::<Half>(number.into());
     bytes[at] = code as u8;
     bytes[at + 1] = (code >> 8) as u8;
@@ -170,11 +179,11 @@ fn q45_value(b: &[u8], v: usize, code: u8) -> f32 {
     half(b, 0) * f32::from(step) * f32::from(code) - half(b, 2) * f32::from(offset)
 }
 
-fn reciprocal(d: f32) -> f32 {
+pub(super) fn reciprocal(d: f32) -> f32 {
     if (1.0 / d).is_finite() { 1.0 / d } else { 0.0 }
 }
 
-fn largest(x: &[f32]) -> f32 {
+pub(super) fn largest(x: &[f32]) -> f32 {
     x.iter().fold(0.0, |most, x| most.max(x.abs()))
 }
 
