@@ -108,6 +108,9 @@ fn public_types_are_plain_values() {
     value::<Granularity>();
     value::<Profile>();
     value::<Linear>();
+    value::<rarefy::quantize::Hqq>();
+    value::<rarefy::quantize::Ternary>();
+    value::<rarefy::quantize::TernaryRule>();
     value::<Parameters>();
     value::<FakeQuantizer>();
     value::<LearnedGradient>();

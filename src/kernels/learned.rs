@@ -101,12 +101,13 @@ pub(super) fn mean_magnitudes<F: Real>(values: &[F], tiling: &Tiling) -> Vec<f64
     let sums = tile_sums::sum(
         values,
         tiling,
+        |_| (),
         #[inline(always)]
-        |value| value.widen().abs(),
+        |value, ()| [value.widen().abs()],
     );
     let means = sums.into_iter().enumerate();
     means
-        .map(|(tile, sum)| sum / tiling.size(tile) as f64)
+        .map(|(tile, [sum])| sum / tiling.size(tile) as f64)
         .collect()
 }
 

@@ -141,14 +141,15 @@ fn one_tile<F: Real, P: Copy, const K: usize>(
     fold(lanes)
 }
 
-/// Σ term(x) over each tile.
-pub(super) fn sum<F: Real>(
+/// The sums over each tile of the terms of its values, which get what `prepare` made of the tile.
+pub(super) fn sum<F: Real, P: Copy, const K: usize>(
     values: &[F],
     tiling: &Tiling,
-    term: impl Fn(F) -> f64 + Sync,
-) -> Vec<f64> {
+    prepare: impl Fn(usize) -> P + Sync,
+    term: impl Fn(F, P) -> [f64; K] + Sync,
+) -> Vec<[f64; K]> {
     let partials = map_ranges(values.len(), CHUNK, |range| {
-        let mut partial = Partial::<1>::new(tiling, range.clone());
+        let mut partial = Partial::<K>::new(tiling, range.clone());
         let values = &values[range.clone()];
         vectorize(
             #[inline(always)]
@@ -160,30 +161,35 @@ pub(super) fn sum<F: Real>(
                         let values = &values[stretch];
                         let sums = &mut partial.sums[tiles.start - partial.first..];
                         if tiles.len() > 1 {
-                            for (&value, sums) in values.iter().zip(sums) {
-                                sums[0] += term(value);
+                            for ((&value, sums), tile) in values.iter().zip(sums).zip(tiles) {
+                                add(sums, term(value, prepare(tile)));
                             }
                             return;
                         }
-                        let mut lanes = [0.0; LANES];
+                        let tile = prepare(tiles.start);
+                        let mut lanes = [[0.0; LANES]; K];
                         let (blocks, rest) = values.as_chunks::<LANES>();
                         for block in blocks {
-                            for (lane, &value) in lanes.iter_mut().zip(block) {
-                                *lane += term(value);
+                            for lane in 0..LANES {
+                                let terms = term(block[lane], tile);
+                                for (lanes, term) in lanes.iter_mut().zip(terms) {
+                                    lanes[lane] += term;
+                                }
                             }
                         }
-                        for (lane, &value) in lanes.iter_mut().zip(rest) {
-                            *lane += term(value);
+                        for (lane, &value) in rest.iter().enumerate() {
+                            for (lanes, term) in lanes.iter_mut().zip(term(value, tile)) {
+                                lanes[lane] += term;
+                            }
                         }
-                        add(&mut sums[0], fold([lanes]));
+                        add(&mut sums[0], fold(lanes));
                     },
                 );
             },
         );
         partial
     });
-    let sums = merge(partials, tiling.count());
-    sums.into_iter().map(|[sum]| sum).collect()
+    merge(partials, tiling.count())
 }
 
 #[cfg(test)]
@@ -237,12 +243,12 @@ mod tests {
                 );
                 assert!(gradient.iter().zip(&values).all(|(g, x)| *g == x + 1.0));
                 let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (1.0 + b.abs());
-                let alone = sum(&values, &tiling, f64::from);
+                let alone = sum(&values, &tiling, |_| (), |x, ()| [f64::from(x)]);
                 assert_eq!((sums.len(), alone.len()), (right.len(), right.len()));
                 for ((sums, right), alone) in sums.iter().zip(&right).zip(&alone) {
                     let fine = near(sums[0], right[0]) && near(sums[1], right[1]);
                     assert!(fine, "{sums:?} {right:?} {shape:?} {tile:?} {level:?}");
-                    assert_eq!(*alone, sums[0], "{shape:?} {tile:?} {level:?}");
+                    assert_eq!(alone[0], sums[0], "{shape:?} {tile:?} {level:?}");
                 }
                 all.push(sums);
             }

@@ -134,6 +134,41 @@ impl Tiling {
         tiles(range.start)..tiles(range.end)
     }
 
+    /// Calls `visit` for each stretch of elements of a tile, in their order. Not for an array without elements.
+    pub(crate) fn runs(&self, tile: usize, mut visit: impl FnMut(Range<usize>)) {
+        let Side { length, tile: most } = self.row;
+        let mut start = tile % self.row.tiles() * most;
+        let run = most.min(length - start);
+        let mut rest = tile / self.row.tiles();
+        // How many of the tile lie how far apart, innermost first.
+        let mut steps = Vec::new();
+        let mut stride = length;
+        for side in self.outer.iter().rev() {
+            let first = rest % side.tiles() * side.tile;
+            start += first * stride;
+            let count = side.tile.min(side.length - first);
+            if count > 1 {
+                steps.push((count, stride));
+            }
+            (rest, stride) = (rest / side.tiles(), stride * side.length);
+        }
+        let (inner, outer) = match steps.split_first() {
+            Some((inner, outer)) => (*inner, outer),
+            None => ((1, 0), &[][..]),
+        };
+        for number in 0..outer.iter().map(|(count, _)| count).product() {
+            let (mut place, mut rest) = (start, number);
+            for (count, stride) in outer {
+                place += rest % count * stride;
+                rest /= count;
+            }
+            for _ in 0..inner.0 {
+                visit(place..place + run);
+                place += inner.1;
+            }
+        }
+    }
+
     /// The first tile of a row.
     #[inline(always)]
     fn first_tile(&self, mut row: usize) -> usize {
@@ -228,6 +263,12 @@ mod tests {
             let at = format!("{shape:?} in {tile:?}: {tiling:?}");
             let grid = shape.iter().zip(&tile).map(|(n, t)| n.div_ceil(*t));
             assert_eq!(tiling.count(), grid.product::<usize>(), "{at}");
+            for tile in (0..tiling.count()).filter(|_| !right.is_empty()) {
+                let mut places = Vec::new();
+                tiling.runs(tile, |run| places.extend(run));
+                let all = (0..right.len()).filter(|&place| right[place] == tile);
+                assert_eq!(places, all.collect::<Vec<_>>(), "tile {tile} of {at}");
+            }
             for tile in 0..tiling.count() {
                 let size = right.iter().filter(|&&of| of == tile).count();
                 assert_eq!(tiling.size(tile), size, "tile {tile} of {at}");

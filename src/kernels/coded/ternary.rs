@@ -37,10 +37,7 @@ fn digits(values: &[f32; BLOCK]) -> (f32, [u8; BLOCK]) {
 }
 
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "⌈256 · 242 / 243⌉ is 255"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "⌈256 · 242 / 243⌉ is 255")]
 fn encode_tq1(values: &[f32; BLOCK], bytes: &mut [u8; 54], _: f32) -> bool {
     let (d, digits) = digits(values);
     let (mut bytes_left, mut left) = (&mut bytes[..], &digits[..]);
@@ -65,10 +62,6 @@ fn encode_tq1(values: &[f32; BLOCK], bytes: &mut [u8; 54], _: f32) -> bool {
 }
 
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the whole part of three times a fraction is at most 2"
-)]
 fn decode_tq1(bytes: &[u8; 54], values: &mut [f32; BLOCK], _: f32) {
     let d = half_value([bytes[52], bytes[53]]);
     let (mut bytes_left, mut left) = (&bytes[..52], &mut values[..]);
@@ -78,10 +71,10 @@ fn decode_tq1(bytes: &[u8; 54], values: &mut [f32; BLOCK], _: f32) {
         let mut power = 1_u8;
         for row in part.chunks_exact_mut(width) {
             for (value, byte) in row.iter_mut().zip(from) {
-                let digit = (u16::from(byte.wrapping_mul(power)) * 3 >> 8) as u8;
+                let digit = ((u16::from(byte.wrapping_mul(power)) * 3) >> 8) as u8;
                 *value = d * f32::from(digit.cast_signed() - 1);
             }
-            power *= 3;
+            power = power.wrapping_mul(3);
         }
         (bytes_left, left) = (bytes_behind, behind);
     }
