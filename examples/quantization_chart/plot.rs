@@ -8,8 +8,10 @@ use std::error::Error;
 use std::ops::Range;
 use std::path::Path;
 
-const SIZE: (u32, u32) = (1160, 600);
-const BITS: Range<f64> = 0.6..10.4;
+const SIZE: (u32, u32) = (1240, 640);
+/// How much of the width the lines have; names need the rest.
+const LEFT: u32 = 520;
+const BITS: Range<f64> = 0.0..10.4;
 /// Where a scheme lies.
 pub struct Point {
     pub series: &'static str,
@@ -26,7 +28,7 @@ pub fn draw(path: &Path, points: &[Point]) -> Drawn {
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
-        let (left, right) = root.split_horizontally(SIZE.0 / 2);
+        let (left, right) = root.split_horizontally(LEFT);
         let errors = points.iter().map(|point| point.error);
         let (least, most) = errors.fold((1.0_f64, 0.0_f64), |(a, b), e| (a.min(e), b.max(e)));
         let errors = 0.8 * least..1.2 * most;
@@ -48,7 +50,7 @@ macro_rules! chart {
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
-            .x_labels(10)
+            .x_labels(11)
             .x_label_formatter(&|bits| format!("{bits:.0}"))
             .x_desc("bits per weight, scales counted")
             .y_desc("relative error (logarithmic)")
@@ -106,7 +108,7 @@ fn named(area: &Area<'_>, points: &[Point], errors: Range<f64>) -> Drawn {
         errors
     );
     let grey = RGBColor(0xb0, 0xb0, 0xb0);
-    let mut labels = Labels::default();
+    let mut labels = Labels::new(chart.plotting_area().get_pixel_range());
     for (series, dashed) in [
         ("symmetric, groups of 128", false),
         ("affine, groups of 128", true),
@@ -139,13 +141,11 @@ fn named(area: &Area<'_>, points: &[Point], errors: Range<f64>) -> Drawn {
         let family = families.iter().position(|family| *family == point.series);
         let colour = colour(family.unwrap_or_default());
         let font = ("sans-serif", FONT).into_font().color(&colour);
-        let label = Text::new(
-            point.name.clone(),
-            labels.place(chart.backend_coord(&at), &point.name),
-            font,
-        );
+        let (place, end) = labels.place(chart.backend_coord(&at), &point.name);
+        let label = Text::new(point.name.clone(), place, font);
+        let line = PathElement::new(vec![(0, 0), end], colour.mix(0.4));
         let dot = Circle::new((0, 0), 4, colour.filled());
-        let drawn = chart.draw_series([EmptyElement::at(at) + dot + label])?;
+        let drawn = chart.draw_series([EmptyElement::at(at) + line + dot + label])?;
         if first {
             drawn
                 .label(point.series)
@@ -164,13 +164,14 @@ fn named(area: &Area<'_>, points: &[Point], errors: Range<f64>) -> Drawn {
 }
 
 fn colour(number: usize) -> RGBColor {
-    const COLOURS: [RGBColor; 6] = [
+    const COLOURS: [RGBColor; 7] = [
         RGBColor(0x40, 0x40, 0x40),
         RGBColor(0xb0, 0x30, 0x30),
         RGBColor(0x20, 0x60, 0xb0),
         RGBColor(0x20, 0x80, 0x50),
         RGBColor(0x90, 0x50, 0xa0),
         RGBColor(0xb0, 0x70, 0x10),
+        RGBColor(0x10, 0x80, 0x90),
     ];
     COLOURS[number % COLOURS.len()]
 }
