@@ -11,19 +11,24 @@ use rarefy::quantize::{
 /// What comes back, and how many bytes it was.
 pub type Restored = (ArrayD<f32>, usize);
 
+type Run = dyn Fn(&Array2<f32>) -> Result<Restored>;
+
 /// One point of the chart.
 pub struct Scheme {
     pub series: &'static str,
     pub name: String,
-    pub run: Box<dyn Fn(&Array2<f32>) -> Result<Restored>>,
+    pub run: Box<Run>,
 }
 
 const ROWS: Axis = Axis(0);
 const ALONG: Axis = Axis(1);
 
+/// A name, and codes of so many bits.
+type Line = (&'static str, fn(u32) -> Linear);
+
 /// Evenly spaced codes, drawn as one line each over these bits.
 pub const BITS: std::ops::RangeInclusive<u32> = 2..=8;
-pub const LINEAR: &[(&str, fn(u32) -> Linear)] = &[
+pub const LINEAR: &[Line] = &[
     ("symmetric, one scale", Linear::new),
     ("symmetric, each row", |b| Linear::new(b).per_channel(ROWS)),
     ("symmetric, groups of 128", |b| {

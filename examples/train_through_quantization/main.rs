@@ -65,8 +65,11 @@ const FURTHER: Training = Training {
     weight_decay: 0.0,
 };
 
+/// A name, and codes of so many bits.
+type Codes = (&'static str, fn(u32) -> Linear);
+
 /// Who shares a scale.
-const GRANULARITIES: &[(&str, fn(u32) -> Linear)] = &[
+const GRANULARITIES: &[Codes] = &[
     ("tensor", Linear::new),
     ("unit", |bits| Linear::new(bits).per_channel(Axis(1))),
     ("32 inputs of a unit", |bits| {
