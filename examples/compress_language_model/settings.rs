@@ -76,7 +76,7 @@ impl Settings {
             },
             further: Training {
                 epochs: 16,
-                learning_rate: 0.008,
+                learning_rate: 0.016,
                 dropout: 0.0,
                 weight_decay: 0.0,
             },

@@ -70,8 +70,8 @@ impl Stored {
 
     /// The weights that are not zero, and masks.
     pub fn sparse(network: &Parameters) -> Result<Self> {
-        Self::new(network, |weighty, weights| {
-            Ok(if weighty {
+        Self::new(network, |_, weights| {
+            Ok(if weights.ndim() > 1 {
                 Tensor::sparse(weights)
             } else {
                 Tensor::dense(weights)
@@ -83,9 +83,17 @@ impl Stored {
     /// are few, stay as they are.
     pub fn quantized(network: &Parameters, bits: u32) -> Result<Self> {
         let linear = Linear::new(bits).per_channel(Axis(1));
-        Self::new(network, |weighty, weights| {
-            Ok(if weighty {
-                Tensor::Quantized(linear.quantize(&weights)?)
+        Self::quantized_by(network, |_, weights| linear.quantize(&weights))
+    }
+
+    /// Matrices in the codes that `quantize` gives for each by name. Biases stay as they are.
+    pub fn quantized_by(
+        network: &Parameters,
+        quantize: impl Fn(&str, ArrayViewD<'_, f32>) -> Result<QuantizedTensor>,
+    ) -> Result<Self> {
+        Self::new(network, |name, weights| {
+            Ok(if weights.ndim() > 1 {
+                Tensor::Quantized(quantize(name, weights)?)
             } else {
                 Tensor::dense(weights)
             })
@@ -94,12 +102,12 @@ impl Stored {
 
     fn new(
         network: &Parameters,
-        store: impl Fn(bool, ArrayViewD<'_, f32>) -> Result<Tensor>,
+        store: impl Fn(&str, ArrayViewD<'_, f32>) -> Result<Tensor>,
     ) -> Result<Self> {
-        let tensors = network.named().into_iter().map(|(name, weights)| {
-            let weighty = weights.ndim() > 1;
-            Ok((name, store(weighty, weights)?))
-        });
+        let tensors = network
+            .named()
+            .into_iter()
+            .map(|(name, weights)| Ok((name, store(name, weights)?)));
         Ok(Self {
             tensors: tensors.collect::<Result<_>>()?,
             like: network.zeros_like(),

@@ -107,6 +107,17 @@ impl Student<f32, Batch> for Learner {
     }
 }
 
+/// A student that steps as far as it is told.
+pub trait Paced: Student<f32, Batch> {
+    fn set_learning_rate(&mut self, rate: f32);
+}
+
+impl Paced for Learner {
+    fn set_learning_rate(&mut self, rate: f32) {
+        self.learning_rate = rate;
+    }
+}
+
 /// The text, how it is cut into batches, and in which order they come.
 #[derive(Clone, Copy)]
 pub struct Lessons<'a> {
@@ -125,14 +136,14 @@ impl Lessons<'_> {
 
 /// Trains a learner with a loss, and with a teacher if the loss asks for one. `before_step` may
 /// change the learner: that is where pruning happens.
-pub fn train<L: Loss<f32>>(
-    learner: &mut Learner,
+pub fn train<S: Paced, L: Loss<f32>>(
+    learner: &mut S,
     teacher: Option<&dyn Teacher<f32, Batch>>,
     loss: L,
     lessons: Lessons<'_>,
     training: Training,
     bar: &ProgressBar,
-    mut before_step: impl FnMut(u64, &mut Learner) -> Result<()>,
+    mut before_step: impl FnMut(u64, &mut S) -> Result<()>,
 ) -> Result<()> {
     let distiller = Distiller::new(loss);
     let steps = lessons.steps(training.epochs);
@@ -156,7 +167,7 @@ pub fn train<L: Loss<f32>>(
         places.shuffle(&mut order);
         for places in places.chunks(lessons.batch) {
             before_step(step, learner)?;
-            learner.learning_rate = rate(step) as f32;
+            learner.set_learning_rate(rate(step) as f32);
             let batch = Batch::new(lessons.corpus, places);
             let target = Target::new().labels(&batch.labels);
             match teacher {
