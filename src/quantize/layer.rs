@@ -126,6 +126,7 @@ impl<F: Float> QuantizedLayer<F> {
     /// # Errors
     ///
     /// * [`Error::WrongCount`]: not a number for each output channel.
+    /// * [`Error::CodesNotIntegers`]: weights of another kind of code, whose sums are floats.
     /// * [`Error::Bias`]: several scales for the weights of one output; a code that leaves 32 bits, with what would help.
     /// * [`Error::NotANumber`], [`Error::Infinite`]: the first number that is not finite.
     pub fn integer_bias(self, bias: &ArrayRef1<F>, input_scale: f32) -> Result<Self> {
@@ -140,6 +141,7 @@ impl<F: Float> QuantizedLayer<F> {
     /// # Errors
     ///
     /// * [`Error::WrongCount`]: not a code for each output channel, or other scales for it than for the weights.
+    /// * [`Error::CodesNotIntegers`]: weights of another kind of code, whose sums are floats.
     /// * [`Error::Bias`]: several scales for the weights of one output.
     pub fn with_integer_bias(mut self, bias: IntegerBias) -> Result<Self> {
         self.check_len(bias.codes().len())?;
@@ -172,6 +174,9 @@ impl<F: Float> QuantizedLayer<F> {
 
     /// One scale for all outputs, or one for each.
     fn scales_of_outputs(&self) -> Result<Vec<f32>> {
+        self.weights
+            .parameters()
+            .check_integer(self.weights.shape())?;
         let shape = self.weights.shape();
         let tile = self.weights.granularity().tile(shape)?;
         let whole = |axis: usize| tile[axis] >= shape[axis];

@@ -10,11 +10,13 @@ use rarefy::quantize::{
     Binary, Codebook, Float8, Granularity, KMeans, Linear, Parameters, QuantizedTensor,
 };
 
+type With<F> = dyn Fn(&ArrayRefD<F>, &Parameters) -> Result<QuantizedTensor>;
+
 /// A quantizer, what quantizes with the parameters of its results, and how far x may move where the scale is s.
-struct Case<F: Float> {
-    name: String,
-    quantizer: Box<dyn Quantizer<F>>,
-    with: Box<dyn Fn(&ArrayRefD<F>, &Parameters) -> Result<QuantizedTensor>>,
+pub(crate) struct Case<F: Float> {
+    pub(crate) name: String,
+    pub(crate) quantizer: Box<dyn Quantizer<F>>,
+    with: Box<With<F>>,
     bound: fn(f64, f64) -> f64,
 }
 
@@ -34,7 +36,7 @@ impl<F: Float> Case<F> {
 }
 
 /// Each of them, of each granularity that fits arrays of this rank.
-fn all<F: Float>(rank: usize) -> Vec<Case<F>> {
+pub(crate) fn all<F: Float>(rank: usize) -> Vec<Case<F>> {
     let mut all = Vec::new();
     for granularity in granularities(rank) {
         let codebook = |codebook: Codebook, bound| {

@@ -20,7 +20,6 @@ mod inputs;
 mod loss;
 mod mask;
 mod masked;
-
 mod pruner;
 mod quantizer;
 mod row_masks;

@@ -1,11 +1,12 @@
 //! What every quantizer and every block format must obey under a mask: what it drops comes back as exactly +0.
 
+use crate::codes;
 use crate::inputs::{Values, array, each_layout, same_in_every_pool};
 use crate::quantizer::all;
 use ndarray::{ArrayD, ArrayRefD};
 use rarefy::prelude::*;
 use rarefy::quantize::{
-    BlockFormat, BlockTensor, Granularity, Parameters, QuantizedTensor, Scheme,
+    BlockFormat, BlockTensor, Granularity, Hqq, Parameters, QuantizedTensor, Scheme,
 };
 use rarefy::{Error, Float, Mask};
 
@@ -77,6 +78,49 @@ fn check<F: Float>() {
             }
         }
     }
+}
+
+/// The same of codes among which there may be no 0: then the mask stays.
+fn check_uneven<F: Float>() {
+    for shape in [&[][..], &[5, 13]] {
+        let mask = mask_of(shape);
+        let mut quantizers: Vec<(String, Box<dyn Quantizer<F>>)> = codes::all::<F>(shape.len())
+            .into_iter()
+            .map(|case| (case.name, case.quantizer))
+            .collect();
+        for quantizer in [Hqq::new(2), Hqq::new(4)] {
+            if !shape.is_empty() {
+                quantizers.push((format!("{quantizer:?}"), Box::new(quantizer)));
+            }
+        }
+        for (name, quantizer) in quantizers {
+            let weights: ArrayD<F> = array(shape, Values::Distinct);
+            let at = format!("{name} of {shape:?}");
+            let spoilt = spoilt(&weights, &mask);
+            let q = quantizer.quantize_masked(&spoilt, &mask).unwrap();
+            assert_eq!(q.first_revived(&mask).unwrap(), None, "{at}");
+            let mut into = weights.mapv(|_| F::nan());
+            q.dequantize_into(&mut into).unwrap();
+            let restored = [&q.dequantize::<F>(), &into];
+            dropped_is_zero(&mask, restored, &q.dequantize::<f64>(), &at);
+            let mut pruned = weights.clone();
+            mask.apply(&mut pruned).unwrap();
+            let plain = quantizer.quantize(&pruned).unwrap();
+            assert_eq!(q.packed(), plain.packed(), "{at}");
+            // Not beside codes that say so themselves.
+            assert_eq!(
+                q.mask().is_some(),
+                plain.first_revived(&mask).unwrap().is_some(),
+                "{at}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_dropped_is_zero_where_no_code_is() {
+    check_uneven::<f32>();
+    check_uneven::<f64>();
 }
 
 #[test]
