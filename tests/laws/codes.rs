@@ -10,11 +10,13 @@ use rarefy::quantize::{
     Binary, Codebook, Float8, Granularity, KMeans, Linear, Parameters, QuantizedTensor,
 };
 
+type With<F> = dyn Fn(&ArrayRefD<F>, &Parameters) -> Result<QuantizedTensor>;
+
 /// A quantizer, what quantizes with the parameters of its results, and how far x may move where the scale is s.
 struct Case<F: Float> {
     name: String,
     quantizer: Box<dyn Quantizer<F>>,
-    with: Box<dyn Fn(&ArrayRefD<F>, &Parameters) -> Result<QuantizedTensor>>,
+    with: Box<With<F>>,
     bound: fn(f64, f64) -> f64,
 }
 
