@@ -11,8 +11,8 @@
 use ndarray::{Array1, Array2, ArrayD, Axis, IxDyn, array};
 use rarefy::prelude::*;
 use rarefy::quantize::{
-    Bias, BlockShape, Granularity, IntegerBias, Linear, Parameters, Profile, QuantizationRules,
-    QuantizedLayer,
+    Bias, BlockShape, Codebook, Granularity, IntegerBias, Linear, Parameters, Profile,
+    QuantizationRules, QuantizedLayer,
 };
 use rarefy::{BiasError, Error};
 use serde_json::Value;
@@ -180,6 +180,10 @@ fn a_bias_has_the_scale_of_its_outputs_sum() {
         assert_eq!(layer.bias(), &Bias::Float(bias.to_vec()));
         assert_eq!((layer.bytes(), layer.outputs()), (q.bytes() + 16, 4));
     }
+    let table = Codebook::nf4().granularity(Granularity::PerTensor);
+    let layer = QuantizedLayer::new(table.quantize(&weights).unwrap()).unwrap();
+    let error = layer.integer_bias(&bias, 0.5).unwrap_err();
+    assert!(matches!(error, Error::CodesNotIntegers), "{error}");
 }
 
 type Named = (&'static str, ArrayD<f32>);
