@@ -7,7 +7,6 @@ use super::arithmetic::Arithmetic;
 use super::coding::{Coding, Steps};
 use super::decode::{self, Stored};
 use super::divergence::{self, Fault, RowAgainst, Scratch, Store};
-use super::encode;
 use super::fit::Fit;
 use super::fitted::{self, Trouble};
 use super::keys::Magnitudes;
@@ -15,7 +14,7 @@ pub(crate) use super::ordinal::Bits;
 use super::ranges::Finite;
 use super::short_groups::{self, Pattern};
 use super::tiling::Tiling;
-use super::{exp, log, logistic, select};
+use super::{encode, exp, log, logistic, select};
 use std::borrow::Cow;
 use std::fmt::Debug;
 
