@@ -21,10 +21,12 @@ use rayon::prelude::*;
 use std::hint::black_box;
 
 const SHAPE: (usize, usize) = (4096, 4096);
-const FORMATS: [BlockFormat; 5] = [
+const FORMATS: [BlockFormat; 7] = [
     BlockFormat::Q8_0,
     BlockFormat::Q4_0,
     BlockFormat::Q4K,
+    BlockFormat::Tq1_0,
+    BlockFormat::Tq2_0,
     BlockFormat::Mxfp4,
     BlockFormat::Nvfp4,
 ];

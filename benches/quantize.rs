@@ -6,6 +6,7 @@
 
 #![allow(
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
     clippy::expect_used,
     unreachable_pub,
     reason = "a bench chooses its own input"
@@ -17,7 +18,8 @@ mod floors;
 use criterion::{Criterion, criterion_group, criterion_main};
 use ndarray::{Array1, Array2, Axis, Zip};
 use rarefy::prelude::*;
-use rarefy::quantize::Linear;
+use rarefy::quantize::{Hqq, Linear, Ternary, TernaryRule};
+use rayon::prelude::*;
 use std::hint::black_box;
 
 const SHAPE: (usize, usize) = (4096, 4096);
@@ -112,5 +114,91 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, encode, decode);
+/// What a good user would write for the zero point of a group of HQQ, from the formulas.
+fn naive_hqq(group: &[f32], most: f32) -> (f32, f32) {
+    let low = group.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = group.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let scale = (high - low) / most;
+    let (mut zero, mut beta) = (-low / scale, 6.0);
+    let mut best = (f32::INFINITY, zero);
+    for _ in 0..=20 {
+        let (mut moves, mut squares) = (0.0, 0.0);
+        for weight in group {
+            let place = weight / scale + zero;
+            let u = place - place.round_ties_even().clamp(0.0, most);
+            let kept = (u.abs() - u.abs().powf(-0.3) / beta).max(0.0);
+            moves += u - kept.copysign(u);
+            squares += u * u;
+        }
+        if squares < best.0 {
+            best = (squares, zero);
+        }
+        zero -= moves / group.len() as f32;
+        beta *= 1.01;
+    }
+    (scale, best.1)
+}
+
+fn hqq(c: &mut Criterion) {
+    let weights = floors::normal(SHAPE, 0.02, 2);
+    let flat = weights.as_slice().expect("a fresh array is contiguous");
+    let mut group = c.benchmark_group("hqq 4096x4096");
+    floors::configure(&mut group, size_of_val(flat));
+    for bits in [4, 2] {
+        group.bench_function(format!("Hqq {bits} bits"), |b| {
+            b.iter(|| {
+                Hqq::new(bits)
+                    .quantize(black_box(&weights))
+                    .expect("weights are finite")
+            });
+        });
+    }
+    group.bench_function("naive 4 bits, without codes", |b| {
+        b.iter(|| {
+            let groups = black_box(flat).par_chunks_exact(64);
+            groups
+                .map(|group| naive_hqq(group, 15.0))
+                .collect::<Vec<_>>()
+        });
+    });
+    floors::add(&mut group, &weights);
+    group.finish();
+}
+
+/// What a good user would write, with the mean magnitude of the tensor.
+fn naive_ternary(weights: &Array2<f32>) -> (Array2<i8>, f32) {
+    let sum = weights.fold(0.0, |sum, weight| sum + f64::from(weight.abs()));
+    let scale = (sum / weights.len() as f64) as f32;
+    let code = |weight: &f32| (weight / scale).round_ties_even().clamp(-1.0, 1.0) as i8;
+    (Zip::from(weights).par_map_collect(code), scale)
+}
+
+fn ternary(c: &mut Criterion) {
+    let weights = floors::normal(SHAPE, 0.02, 2);
+    let bytes = size_of_val(weights.as_slice().expect("a fresh array is contiguous"));
+    let mut group = c.benchmark_group("ternary 4096x4096");
+    floors::configure(&mut group, bytes);
+    for rule in [TernaryRule::AbsMean, TernaryRule::Threshold] {
+        let whole = Ternary::new(rule);
+        for (name, ternary) in [
+            ("per tensor", whole),
+            ("groups of 256", whole.per_group(Axis(1), 256)),
+        ] {
+            group.bench_function(format!("{rule:?} {name}"), |b| {
+                b.iter(|| {
+                    ternary
+                        .quantize(black_box(&weights))
+                        .expect("weights are finite")
+                });
+            });
+        }
+    }
+    group.bench_function("naive AbsMean per tensor", |b| {
+        b.iter(|| naive_ternary(black_box(&weights)));
+    });
+    floors::add(&mut group, &weights);
+    group.finish();
+}
+
+criterion_group!(benches, encode, decode, hqq, ternary);
 criterion_main!(benches);

@@ -38,7 +38,7 @@ use rarefy::prune::{
     UnitScore, Unstructured, Wanda,
 };
 use rarefy::quantize::QuantizerExt;
-use rarefy::quantize::{BlockFormat, BlockTensor, Minifloat};
+use rarefy::quantize::{Binary, BlockFormat, BlockTensor, Codebook, Float8, KMeans, Minifloat};
 use rarefy::quantize::{
     FakeQuantizer, Granularity, LearnedGradient, Linear, Lsq, Pact, Parameters, PhasedQuantizer,
     Profile, QuantizationPhase, QuantizedTensor, Scheme,
@@ -121,6 +121,10 @@ fn public_types_are_plain_values() {
     value::<QuantizedTensor>();
     value::<BlockFormat>();
     value::<BlockTensor>();
+    value::<Binary>();
+    value::<Codebook>();
+    value::<Float8>();
+    value::<KMeans>();
     value::<Minifloat>();
     value::<Output<f32>>();
     value::<LossValue<f64>>();

@@ -76,18 +76,23 @@ fn four_bits_are_those_of_bitsandbytes() {
 }
 
 #[test]
-fn eight_bits_are_those_of_bitsandbytes() {
+fn eight_bits_are_those_of_bitsandbytes_or_nearer() {
     let case = &golden()["eight_bits"];
     let codebook = Codebook::new(floats(&case["table"])).per_group(Axis(1), 256);
-    let q = codebook.by_inverse().quantize(&matrix(case, 256)).unwrap();
+    let weights = matrix(case, 256);
+    let q = codebook.by_inverse().quantize(&weights).unwrap();
     same_scales(&q, case);
-    let wrong = q
-        .codes()
-        .iter()
-        .zip(codes(case))
-        .filter(|(ours, right)| *ours != right)
-        .count();
-    assert_eq!(wrong, 0);
+    let theirs = Array2::from_shape_vec(weights.dim(), codes(case)).unwrap();
+    let theirs = QuantizedTensor::from_codes(&theirs, q.parameters().clone()).unwrap();
+    let (ours, right) = (q.dequantize::<f64>(), theirs.dequantize::<f64>());
+    let mut differing = 0;
+    for ((&x, ours), right) in weights.iter().zip(&ours).zip(&right) {
+        // Their CPU kernel does not always find the nearest entry.
+        differing += i32::from(ours != right);
+        let x = f64::from(x);
+        assert!((ours - x).abs() <= (right - x).abs());
+    }
+    assert_eq!(differing, 3, "of 2048");
 }
 
 #[test]

@@ -151,6 +151,13 @@ logarithms!(
     ]
 );
 
+/// ln x for a normal number above 0: without the thought of what else there is.
+#[inline(always)]
+pub(super) fn normal_ln_f32(x: f32) -> f32 {
+    let (k, mantissa) = reduce_f32(x);
+    finish_f32(k, mantissa - 1.0, 0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{ln_1p_f32, ln_1p_f64, ln_f32, ln_f64, quick_ln_1p_f32, quick_ln_1p_f64};

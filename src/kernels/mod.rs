@@ -57,6 +57,7 @@ mod memory;
 pub(crate) mod minifloat;
 pub(crate) mod mixture;
 pub(crate) mod n_of_m;
+mod nearest;
 mod ordinal;
 pub(crate) mod pack;
 pub(crate) mod parallel;

@@ -1,11 +1,12 @@
 //! What codes that are not evenly spaced need of a float, compiled once with the crate.
 
-use super::cast::{self, Above, Among, Codes, Nearest, Sign};
+use super::cast::{self, Codes};
 use super::clusters::{self, Start, Wanted};
 use super::coding::Scaling;
 use super::encode::Trouble;
 use super::lookup::{self, Lookup};
 use super::minifloat::{E4M3, E5M2, round_to_odd};
+use super::nearest::{Above, Among, Nearest, Sign};
 use super::ranges::Finite;
 use super::real::Sealed;
 use super::tiling::Tiling;
@@ -28,7 +29,7 @@ pub enum Casting<'a> {
 pub struct Entries {
     pub(crate) bits: u32,
     /// What lies between neighbours, infinity behind the last.
-    pub(crate) boundaries: [f32; 255],
+    pub(crate) boundaries: [f32; 256],
     /// Whether at most 15 of them are finite.
     pub(crate) few: bool,
     /// The code of each number, if that is not its rank.

@@ -174,7 +174,7 @@ pub(super) fn ascending(entries: &[f32], bits: u32, by_inverse: bool) -> Entries
     // Both zeros are one number.
     codes.sort_by(|(a, _), (b, _)| (a + 0.0).total_cmp(&(b + 0.0)));
     codes.dedup_by(|(later, _), (earlier, _)| later == earlier);
-    let mut boundaries = [f32::INFINITY; 255];
+    let mut boundaries = [f32::INFINITY; 256];
     for (boundary, pair) in boundaries.iter_mut().zip(codes.windows(2)) {
         *boundary = f32::midpoint(pair[0].0, pair[1].0);
     }

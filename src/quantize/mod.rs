@@ -7,7 +7,8 @@
 //! Three questions, kept apart. *What does a code mean?* is the [`Scheme`]. *Who shares a scale?* is
 //! the [`Granularity`]. *How is a code computed?* is the [`Quantizer`]; [`Linear`], which rounds to
 //! the nearest, is the plain one. All of them make the same [`QuantizedTensor`], which needs nobody
-//! to be turned back into floats.
+//! to be turned back into floats. Codes need not be evenly spaced: [`Codebook`], [`KMeans`], [`Float8`] and [`Binary`]
+//! make others.
 //!
 //! Beside these stand the layouts that others defined, blocks of weights with their scales as bytes:
 //! [`BlockFormat`] says which (GGUF's, the OCP microscaling formats, NVFP4), [`BlockTensor`] holds them.

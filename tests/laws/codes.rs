@@ -123,6 +123,9 @@ fn check<F: Float>() {
             for values in ALL_VALUES {
                 let weights: ArrayD<F> = array(shape, values);
                 let at = format!("{} of {values:?} {shape:?}", case.name);
+                if weights.len() > 1000 && values != Values::Distinct {
+                    continue;
+                }
                 obeys(&case, &weights, &at);
                 if weights.len() > 1000 {
                     continue;

@@ -18,7 +18,7 @@
 use crate::kernels::arithmetic::Separate;
 use crate::kernels::dispatch::vectorize;
 use crate::kernels::exp::softened_f32;
-use crate::kernels::log::{ln_f32, ln_f64};
+use crate::kernels::log::{ln_f64, normal_ln_f32};
 use crate::kernels::parallel::{CHUNK, for_chunks_of_each};
 use crate::kernels::tiling::Tiling;
 use std::ops::Range;
@@ -109,19 +109,17 @@ pub(crate) fn solve(
                 .zip(zeros.chunks_mut(per_batch));
             for (number, (scales, zeros)) in batches.enumerate() {
                 let first = task * per_task + number * per_batch;
-                let found = if per_batch == 1 {
+                let one = per_batch == 1;
+                if one {
                     batch.gather_one(values, tiling, first);
-                    vectorize(
-                        #[inline(always)]
-                        || batch.solve::<true>(solver, &turns),
-                    )
                 } else {
                     batch.gather(values, tiling, first..first + scales.len());
-                    vectorize(
-                        #[inline(always)]
-                        || batch.solve::<false>(solver, &turns),
-                    )
-                };
+                }
+                // One function for both, as the compiler makes worse loops where it knows that zero points are equal.
+                let found = vectorize(
+                    #[inline(always)]
+                    || batch.solve(solver, &turns, one),
+                );
                 scales.copy_from_slice(&found.0[..scales.len()]);
                 zeros.copy_from_slice(&found.1[..zeros.len()]);
             }
@@ -201,21 +199,17 @@ impl Batch {
         (low, high)
     }
 
-    /// The scale and the zero point of each lane; of `ONE` tile those of all.
+    /// The scale and the zero point of each lane; if all lanes are of `one` tile, those of the tile.
     #[inline(always)]
-    fn solve<const ONE: bool>(
-        &mut self,
-        solver: &Solver,
-        turns: &[Turn],
-    ) -> (Lanes<f32>, Lanes<f32>) {
+    fn solve(&mut self, solver: &Solver, turns: &[Turn], one: bool) -> (Lanes<f32>, Lanes<f32>) {
         let (mut low, mut high) = self.extremes();
-        if ONE {
+        if one {
             low = [low.into_iter().fold(f32::INFINITY, f32::min); LANES];
             high = [high.into_iter().fold(f32::NEG_INFINITY, f32::max); LANES];
         }
         let (mut scales, mut inverses, mut zeros) = ([1.0; LANES], [1.0; LANES], [0.0; LANES]);
         for lane in 0..LANES {
-            if self.lengths[lane] == 0 && !ONE {
+            if self.lengths[lane] == 0 && !one {
                 continue;
             }
             scales[lane] = scale(low[lane], high[lane], solver.highest);
@@ -233,14 +227,14 @@ impl Batch {
             }
         }
         let mut counts = self.lengths;
-        if ONE {
+        if one {
             counts = [counts.iter().sum(); LANES];
         }
         let mut best = zeros;
         let mut least = [f64::INFINITY; LANES];
         for turn in turns {
             let [mut moves, mut squares] = self.sweep(&zeros, solver.highest, *turn);
-            if ONE {
+            if one {
                 moves = [moves.iter().sum(); LANES];
                 squares = [squares.iter().sum(); LANES];
             }
@@ -322,7 +316,7 @@ fn share(error: f32, turn: Turn) -> f32 {
     } else {
         error
     };
-    let power = ln_f32(error) * turn.power + turn.shift;
+    let power = normal_ln_f32(error) * turn.power + turn.shift;
     softened_f32::<Separate>(if power > 0.0 { 0.0 } else { power }, 1.0)
 }
 
