@@ -1,6 +1,6 @@
 //! A tensor of packed codes.
 
-use super::{Granularity, Parameters, Scheme};
+use super::{Granularity, Minifloat, Parameters, Scheme};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::coding::Steps;
@@ -286,6 +286,7 @@ impl QuantizedTensor {
                 table: &table,
                 scales: self.scales(),
                 zero_points: self.parameters.float_zero_points(),
+                formula: scheme.minifloat().and_then(Minifloat::formula),
             };
             return array::update(values, |values| {
                 <F as Uneven>::look_up(&self.packed, &tiling, lookup, values);
