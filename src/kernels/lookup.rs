@@ -3,6 +3,7 @@
 //! A byte that holds several codes is looked up at once: its entry in a wider table has the numbers of all of them.
 
 use super::dispatch::vectorize;
+use super::minifloat::{self, E4M3, E5M2, Minifloat};
 use super::pack;
 use super::parallel::{CHUNK, for_chunks_mut};
 use super::real::Real;
@@ -22,6 +23,17 @@ pub struct Lookup<'a> {
     pub(crate) scales: &'a [f32],
     /// What is taken off before scaling, one for each scale; or none.
     pub(crate) zero_points: &'a [f32],
+    /// How the table can be computed, if it can.
+    pub(crate) formula: Option<Formula>,
+}
+
+/// Numbers that are computed side by side faster than looked up one by one: 8 bits to a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Formula {
+    /// Those of E4M3.
+    E4M3,
+    /// Those of E5M2.
+    E5M2,
 }
 
 /// Writes (table\[code\] − zero point) · scale for every packed code.
@@ -31,6 +43,11 @@ pub(crate) fn decode<F: Real>(
     lookup: Lookup<'_>,
     values: &mut [F],
 ) {
+    match lookup.formula {
+        Some(Formula::E4M3) => return decode_floats::<F, E4M3>(packed, tiling, lookup, values),
+        Some(Formula::E5M2) => return decode_floats::<F, E5M2>(packed, tiling, lookup, values),
+        None => {}
+    }
     match lookup.bits {
         1 => decode_by::<F, 8>(packed, tiling, lookup, values),
         2 => decode_by::<F, 4>(packed, tiling, lookup, values),
@@ -74,6 +91,31 @@ fn decode_by<F: Real, const N: usize>(
                 #[inline(always)]
                 || {
                     look_up(if whole_bytes { packed } else { raw }, &table, values);
+                    scale(tiling, lookup, start + piece * PIECE, values);
+                },
+            );
+        }
+    });
+}
+
+/// The same by the formula of a float.
+fn decode_floats<F: Real, T: Minifloat>(
+    packed: &[u8],
+    tiling: &Tiling,
+    lookup: Lookup<'_>,
+    values: &mut [F],
+) {
+    assert_eq!(packed.len(), values.len(), "one byte a value");
+    for_chunks_mut(values, CHUNK, |chunk, values| {
+        let start = chunk * CHUNK;
+        let packed = packed[start..].chunks(PIECE);
+        for (piece, (values, packed)) in values.chunks_mut(PIECE).zip(packed).enumerate() {
+            vectorize(
+                #[inline(always)]
+                || {
+                    for (to, &code) in values.iter_mut().zip(packed) {
+                        *to = F::from_single(minifloat::value::<T>(code.into()));
+                    }
                     scale(tiling, lookup, start + piece * PIECE, values);
                 },
             );
@@ -136,8 +178,9 @@ fn scale<F: Real>(tiling: &Tiling, lookup: Lookup<'_>, start: usize, values: &mu
 
 #[cfg(test)]
 mod tests {
-    use super::{Lookup, PIECE, decode};
+    use super::{Formula, Lookup, PIECE, decode};
     use crate::kernels::dispatch::forced;
+    use crate::kernels::minifloat::{self, E4M3, E5M2, Minifloat};
     use crate::kernels::pack;
     use crate::kernels::parallel::CHUNK;
     use crate::kernels::real::Real;
@@ -170,6 +213,7 @@ mod tests {
                             table: &table,
                             scales: &scales,
                             zero_points,
+                            formula: None,
                         };
                         let mut values = vec![F::nan(); len];
                         decode(&packed, &tiling, lookup, &mut values);
@@ -191,6 +235,40 @@ mod tests {
                 }
             }
         });
+    }
+
+    #[test]
+    fn a_formula_gives_the_numbers_of_its_table() {
+        fn of<T: Minifloat>() -> Vec<f32> {
+            let number = |code| minifloat::value::<T>(code);
+            let numbers = (0..256).map(number);
+            // What is not finite has no code.
+            numbers
+                .map(|number| if number.is_finite() { number } else { 0.0 })
+                .collect()
+        }
+        let tiling = Tiling::new(&[2, CHUNK / 2 + 9], &[1, 100]).expect("few tiles");
+        let scales: Vec<f32> = (0..tiling.count()).map(|i| 0.1 + i as f32).collect();
+        for (table, formula) in [(of::<E4M3>(), Formula::E4M3), (of::<E5M2>(), Formula::E5M2)] {
+            let finite = |code: &u8| *code == 0 || table[usize::from(*code)] != 0.0;
+            let codes = (0..=u8::MAX).filter(finite).cycle();
+            let packed: Vec<u8> = codes.take(CHUNK + 18).collect();
+            forced::at_every_level(|level| {
+                let with = |formula| {
+                    let lookup = Lookup {
+                        bits: 8,
+                        table: &table,
+                        scales: &scales,
+                        zero_points: &[],
+                        formula,
+                    };
+                    let mut values = vec![f32::NAN; packed.len()];
+                    decode(&packed, &tiling, lookup, &mut values);
+                    values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                };
+                assert!(with(Some(formula)) == with(None), "{formula:?} {level:?}");
+            });
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Floats of 4 and 8 bits, one number at a time.
 
 use crate::float::Float;
+use crate::kernels::lookup::Formula;
 use crate::kernels::minifloat::{E2M1, E4M3, E5M2, nearest, round_to_odd, value};
 use crate::kernels::real::Real;
 
@@ -53,6 +54,15 @@ impl Minifloat {
             Self::E4M3 => 448.0,
             Self::E5M2 => 57_344.0,
             Self::E2M1 => 6.0,
+        }
+    }
+
+    /// How the numbers of codes of a byte are computed side by side.
+    pub(super) const fn formula(self) -> Option<Formula> {
+        match self {
+            Self::E4M3 => Some(Formula::E4M3),
+            Self::E5M2 => Some(Formula::E5M2),
+            Self::E2M1 => None,
         }
     }
 

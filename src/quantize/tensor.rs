@@ -1,6 +1,6 @@
 //! A tensor of packed codes.
 
-use super::{Granularity, Parameters, Scheme};
+use super::{Granularity, Minifloat, Parameters, Scheme};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::coding::Steps;
@@ -300,6 +300,7 @@ impl QuantizedTensor {
                     table,
                     scales: self.scales(),
                     zero_points: self.parameters.float_zero_points(),
+                    formula: scheme.minifloat().and_then(Minifloat::formula),
                 };
                 <F as Uneven>::look_up(&self.packed, &tiling, lookup, values);
             } else {
