@@ -230,9 +230,9 @@ fn weights_of_another_size_have_the_same_codes() {
 #[test]
 fn weights_on_a_grid_come_back() {
     for bits in 1..=8 {
-        let most = (1 << bits) - 1;
+        let most = (1_usize << bits) - 1;
         let weights = Array1::from_shape_fn(300, |i| ((i * 7) % (most + 1)) as f32 * 0.25 - 3.5);
-        let q = Hqq::new(bits as u32)
+        let q = Hqq::new(bits)
             .per_group(Axis(0), 300)
             .quantize(&weights)
             .unwrap();
@@ -330,7 +330,7 @@ fn errors_say_what_was_given() {
     assert_eq!(error(hqq, &bad), "weight [1, 0] is NaN");
     bad[[0, 1]] = f64::NEG_INFINITY;
     assert_eq!(error(hqq, &bad), "weight [0, 1] is -inf, must be finite");
-    let mut large = good.clone();
+    let mut large = good;
     large[[1, 1]] = 1e300;
     let found = hqq.quantize(&large).unwrap_err();
     assert!(
