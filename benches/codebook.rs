@@ -6,6 +6,7 @@
 
 #![allow(
     clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
     clippy::expect_used,
     unreachable_pub,
     reason = "a bench chooses its own input"
@@ -104,7 +105,7 @@ fn encode(c: &mut Criterion) {
         b.iter(|| naive_nf4(black_box(&weights), &entries));
     });
     group.bench_function("naive E4M3 axis 0", |b| {
-        b.iter(|| naive_e4m3(black_box(&weights)))
+        b.iter(|| naive_e4m3(black_box(&weights)));
     });
     floors::add(&mut group, &weights);
     group.finish();

@@ -3,8 +3,12 @@
 #![allow(
     clippy::unwrap_used,
     clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
     clippy::missing_assert_message,
-    reason = "a test fails by panicking, and an assertion's values say enough"
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, its values say enough, and it casts small numbers of its own"
 )]
 
 use ndarray::{Array2, ArrayD, Axis, array};

@@ -8,7 +8,7 @@
 
 use super::dispatch::vectorize;
 use super::encode::{Part, Trouble};
-use super::nearest::{Cast, LANES};
+use super::nearest::Cast;
 use super::pack;
 use super::parallel::{CHUNK, for_chunks_mut, map_chunks_of_three};
 use super::ranges::{self, Finite, Span};
@@ -167,14 +167,7 @@ fn codes_of<F: Real, C: Cast<F>>(
                 for number in &mut *scaled {
                     *number = or_zero(*number);
                 }
-                let (blocks, rest) = codes.as_chunks_mut();
-                let (numbers, last) = scaled.as_chunks();
-                for (codes, numbers) in blocks.iter_mut().zip(numbers) {
-                    *codes = cast.codes(numbers);
-                }
-                let mut numbers = [F::zero(); LANES];
-                numbers[..last.len()].copy_from_slice(last);
-                rest.copy_from_slice(&cast.codes(&numbers)[..rest.len()]);
+                cast.write(scaled, codes);
             },
         );
         if let Some(order) = order {

@@ -7,7 +7,7 @@ use super::uneven::Uneven;
 use std::marker::PhantomData;
 
 /// Numbers that become codes side by side.
-pub(super) const LANES: usize = 32;
+const LANES: usize = 32;
 
 /// What turns scaled numbers into codes. None of them is NaN.
 pub(crate) trait Cast<F>: Copy + Sync {
@@ -19,7 +19,21 @@ pub(crate) trait Cast<F>: Copy + Sync {
         false
     }
 
-    fn codes(self, numbers: &[F; LANES]) -> [u8; LANES];
+    /// Writes the code of each number.
+    fn write(self, numbers: &[F], codes: &mut [u8]);
+}
+
+/// Writes the codes of so many numbers at a time; behind the last ones stand zeros.
+#[inline(always)]
+fn in_blocks<F: Real>(numbers: &[F], codes: &mut [u8], block: impl Fn(&[F; LANES]) -> [u8; LANES]) {
+    let (blocks, rest) = codes.as_chunks_mut();
+    let (whole, last) = numbers.as_chunks();
+    for (codes, numbers) in blocks.iter_mut().zip(whole) {
+        *codes = block(numbers);
+    }
+    let mut numbers = [F::zero(); LANES];
+    numbers[..last.len()].copy_from_slice(last);
+    rest.copy_from_slice(&block(&numbers)[..rest.len()]);
 }
 
 /// Below 0, or not.
@@ -31,8 +45,10 @@ impl<F: Real> Cast<F> for Sign {
     const SCALES: bool = false;
 
     #[inline(always)]
-    fn codes(self, numbers: &[F; LANES]) -> [u8; LANES] {
-        numbers.map(|number| u8::from(number >= F::zero()))
+    fn write(self, numbers: &[F], codes: &mut [u8]) {
+        for (code, &number) in codes.iter_mut().zip(numbers) {
+            *code = u8::from(number >= F::zero());
+        }
     }
 }
 
@@ -56,8 +72,10 @@ impl<F: Uneven, T: Minifloat + Sync> Cast<F> for Nearest<T> {
 
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "at most 8 bits")]
-    fn codes(self, numbers: &[F; LANES]) -> [u8; LANES] {
-        numbers.map(|number| minifloat::nearest::<T>(F::single_of(number)) as u8)
+    fn write(self, numbers: &[F], codes: &mut [u8]) {
+        for (code, &number) in codes.iter_mut().zip(numbers) {
+            *code = minifloat::nearest::<T>(F::single_of(number)) as u8;
+        }
     }
 }
 
@@ -82,20 +100,27 @@ impl<F: Real, const N: usize> Cast<F> for Above<'_, F, N> {
         clippy::cast_sign_loss,
         reason = "at most 255 boundaries"
     )]
-    fn codes(self, numbers: &[F; LANES]) -> [u8; LANES] {
-        // Counted in floats, so that a lane of one vector is a lane of the other: twice as fast as integers.
-        let mut above = [F::zero(); LANES];
-        for &boundary in self.boundaries {
-            for (above, &number) in above.iter_mut().zip(numbers) {
-                let one = if number > boundary {
-                    F::one()
-                } else {
-                    F::zero()
-                };
-                *above = *above + one;
-            }
-        }
-        above.map(|count| count.nearest_even() as u8)
+    fn write(self, numbers: &[F], codes: &mut [u8]) {
+        in_blocks(
+            numbers,
+            codes,
+            #[inline(always)]
+            |numbers| {
+                // Counted in floats, so that a lane of one vector is a lane of the other: twice as fast as integers.
+                let mut above = [F::zero(); LANES];
+                for &boundary in self.boundaries {
+                    for (above, &number) in above.iter_mut().zip(numbers) {
+                        let one = if number > boundary {
+                            F::one()
+                        } else {
+                            F::zero()
+                        };
+                        *above = *above + one;
+                    }
+                }
+                above.map(|count| count.nearest_even() as u8)
+            },
+        );
     }
 }
 
@@ -115,16 +140,23 @@ impl<F: Real> Cast<F> for Among<'_, F> {
 
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "at most 255 boundaries")]
-    fn codes(self, numbers: &[F; LANES]) -> [u8; LANES] {
-        let mut above = [0_u32; LANES];
-        // All lanes take a step before any takes the next: one waits for memory while others do.
-        for step in [128, 64, 32, 16, 8, 4, 2, 1] {
-            for (above, &number) in above.iter_mut().zip(numbers) {
-                let here = *above + step;
-                let boundary = self.boundaries[(here as usize - 1) & 255];
-                *above = if number > boundary { here } else { *above };
-            }
-        }
-        above.map(|count| count as u8)
+    fn write(self, numbers: &[F], codes: &mut [u8]) {
+        in_blocks(
+            numbers,
+            codes,
+            #[inline(always)]
+            |numbers| {
+                let mut above = [0_u32; LANES];
+                // All lanes take a step before any takes the next: one waits for memory while others do.
+                for step in [128, 64, 32, 16, 8, 4, 2, 1] {
+                    for (above, &number) in above.iter_mut().zip(numbers) {
+                        let here = *above + step;
+                        let boundary = self.boundaries[(here as usize - 1) & 255];
+                        *above = if number > boundary { here } else { *above };
+                    }
+                }
+                above.map(|count| count as u8)
+            },
+        );
     }
 }

@@ -47,11 +47,9 @@ const GROUP: usize = 64;
 ///
 /// let powers = Codebook::new(vec![-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0]).per_channel(Axis(0));
 /// let q = powers.quantize(&array![[8.0_f32, -3.0, 0.5]])?;
-/// assert_eq!(q.codes(), array![[6, 2, 3]].into_dyn()); // −3 lies midway between −4 and −2: the lower
+/// assert_eq!(q.codes(), array![[6, 1, 3]].into_dyn()); // −3/8 is midway between −0.5 and −0.25: the lower
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-///
-/// The last comment in numbers: w / s = −0.375, midway between −0.5 and −0.25.
 ///
 /// # Errors
 ///
