@@ -230,8 +230,8 @@ fn weights_of_another_size_have_the_same_codes() {
 #[test]
 fn weights_on_a_grid_come_back() {
     for bits in 1..=8 {
-        let count = 1 << bits;
-        let weights = Array1::from_shape_fn(300, |i| ((i * 7) % count) as f32 * 0.25 - 3.5);
+        let most = (1_usize << bits) - 1;
+        let weights = Array1::from_shape_fn(300, |i| ((i * 7) % (most + 1)) as f32 * 0.25 - 3.5);
         let q = Hqq::new(bits)
             .per_group(Axis(0), 300)
             .quantize(&weights)
