@@ -62,7 +62,25 @@ const CORPUS: &[Golden] = &[
         "blocks.json",
         "blocks.py",
         "golden_blocks",
-        "bytes of Q8_0 to Q5_1, values, casts: bits, 0 without a sign",
+        "bytes of Q8_0 to Q5_1, TQ1_0, TQ2_0, values, casts: bits, 0 without a sign",
+    ),
+    golden(
+        "codes.json",
+        "codes.py",
+        "golden_codes",
+        "scales, codes, numbers: bits; one kernel's 3 of 2048 codes, where ours are nearer",
+    ),
+    golden(
+        "hqq.json",
+        "hqq.py",
+        "hqq",
+        "errors: at most the reference's",
+    ),
+    golden(
+        "ternary.json",
+        "ternary.py",
+        "ternary",
+        "codes: all; scales: 10⁻⁶",
     ),
     golden(
         "fake.json",
@@ -154,30 +172,46 @@ fn path(below: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(below)
 }
 
-/// Who made a file, with versions, and its cases.
-fn corpus(file: &str) -> (String, Vec<Value>) {
+fn parsed(file: &str) -> Value {
     let text = fs::read_to_string(path("tests/golden").join(file)).unwrap();
-    let mut json: Value = serde_json::from_str(&text).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The cases of a file that has one list of them.
+fn cases(file: &str) -> Vec<Value> {
+    serde_json::from_value(parsed(file)["cases"].take()).unwrap()
+}
+
+/// Who made a file, with versions, and how many cases it has.
+fn corpus(file: &str) -> (String, usize) {
+    let json = parsed(file);
     let made_by = json["made_by"].as_str().unwrap();
     // The script has a column of its own, and so has what follows the versions; which build of PyTorch it was says little.
     let versions = made_by.rsplit(" with ").next().unwrap();
     let versions = versions.split(';').next().unwrap();
     let versions = versions.replace("+cu132", "").replace("PyTorch", "torch");
-    let mut cases: Vec<Value> = serde_json::from_value(json["cases"].take()).unwrap();
-    // A second list, in one of them.
-    cases.extend(json["learned"].as_array().into_iter().flatten().cloned());
+    let len = |list: &Value| list.as_array().map_or(0, Vec::len);
+    let lists =
+        ["/cases", "/learned", "/four_bits", "/floats/cases"].map(|list| json.pointer(list));
+    let single = ["eight_bits", "torchao_nf4"].map(|case| usize::from(json[case].is_object()));
+    let errors = json["errors"].as_object().into_iter().flatten();
+    let cases = lists.into_iter().flatten().map(len).sum::<usize>()
+        + single.iter().sum::<usize>()
+        + errors
+            .map(|(_, of_bits)| of_bits.as_object().map_or(0, serde_json::Map::len))
+            .sum::<usize>();
+    assert!(cases > 0, "{file} has no cases");
     (versions, cases)
 }
 
 fn row(golden: &Golden) -> String {
-    let (versions, cases) = corpus(golden.file);
+    let (versions, count) = corpus(golden.file);
     let Golden {
         file,
         script,
         test,
         equal,
     } = golden;
-    let count = cases.len();
     format!("| `{file}` | `{script}` | {versions} | {count} | {equal} | `{test}` |")
 }
 
@@ -192,7 +226,7 @@ fn the_corpus_is_the_one_that_the_docs_describe() {
             docs.lines().any(|line| line == row),
             "docs/conformance.md lacks\n{row}"
         );
-        total += corpus(golden.file).1.len();
+        total += corpus(golden.file).1;
 
         // What makes it and what compares it exist and name it.
         let script = path("tests/golden").join(golden.script);

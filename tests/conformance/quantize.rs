@@ -1,6 +1,6 @@
 //! Scales, zero points and codes next to those of four peers, to the bit.
 
-use crate::corpus;
+use crate::cases;
 use ndarray::{ArrayD, Axis, IxDyn};
 use rarefy::prelude::*;
 use rarefy::quantize::{BlockShape, Granularity, Linear, Profile, QuantizedTensor};
@@ -48,7 +48,7 @@ fn difference(q: &QuantizedTensor, case: &Value) -> Option<&'static str> {
 
 /// `quantize.json`: PyTorch alone, per tensor and channel.
 pub(crate) fn torch() -> Outcome {
-    Outcome::of(&corpus("quantize.json").1, |case| {
+    Outcome::of(&cases("quantize.json"), |case| {
         let granularity = match case["axis"].as_u64() {
             Some(axis) => Granularity::PerChannel(Axis(usize::try_from(axis).unwrap())),
             None => Granularity::PerTensor,
@@ -62,7 +62,7 @@ pub(crate) fn torch() -> Outcome {
 
 /// `quantize_peers.json`: four peers, tiles of any kind, symmetric and affine, signed and unsigned.
 pub(crate) fn peers() -> Outcome {
-    Outcome::of(&corpus("quantize_peers.json").1, |case| {
+    Outcome::of(&cases("quantize_peers.json"), |case| {
         let profile = match case["peer"].as_str().unwrap() {
             "torch" => Profile::Torch,
             "torchao" => Profile::Torchao,
@@ -109,6 +109,6 @@ pub(crate) fn codes_that_dividing_changes() -> usize {
         divided.zip(theirs).filter(|(a, b)| a != b).count()
     };
     let per_tensor = |case: &&Value| case["axis"].is_null();
-    let cases = corpus("quantize.json").1;
+    let cases = cases("quantize.json");
     cases.iter().filter(per_tensor).map(of).sum()
 }
