@@ -1,11 +1,5 @@
 //! Edge cases of losses and logits across vocabularies.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::missing_assert_message,
-    reason = "a test fails by panicking"
-)]
-
 use ndarray::{Array2, array};
 use rarefy::Error;
 use rarefy::distill::{self, Loss, Output, Reduction, SortedProbability, Target, Vocabulary};

@@ -1,11 +1,5 @@
 //! Bad input for observers and range searches: an error that says what was given, and nothing changed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::missing_assert_message,
-    reason = "a test fails by panicking, and an assertion's values say enough"
-)]
-
 use ndarray::{Array2, Axis, array};
 use rarefy::calibrate::{
     ChannelSums, Histogram, MinMax, MovingAverage, NonFinite, ObserverExt, Saturation, Statistics,

@@ -2,12 +2,6 @@
 //! cases of docs/numerics.md that are not in `tests/shrinking.rs`, `tests/gradual.rs`,
 //! `tests/mask_files.rs` and beside the code.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::missing_assert_message,
-    reason = "a test fails by panicking, and an assertion's values say enough"
-)]
-
 use ndarray::{Array1, Array2, Axis, array};
 use rarefy::prelude::*;
 use rarefy::prune::{

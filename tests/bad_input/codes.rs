@@ -1,11 +1,5 @@
 //! Quantizers of codes that are not evenly spaced: what is wrong is an error that says so.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::missing_assert_message,
-    reason = "a test fails by panicking, and an assertion's values say enough"
-)]
-
 use ndarray::{Array1, Array2, Axis, arr0, array};
 use rarefy::Error;
 use rarefy::prelude::*;

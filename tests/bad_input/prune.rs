@@ -1,11 +1,5 @@
 //! Bad input to pruning gets a typed error that says what was given, and changes nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::missing_assert_message,
-    reason = "a test fails by panicking, and an assertion's values say enough"
-)]
-
 use ndarray::{Array0, Array1, Array2, ArrayD, Axis, IxDyn, array};
 use rarefy::prelude::*;
 use rarefy::prune::{

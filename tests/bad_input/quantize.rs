@@ -1,12 +1,5 @@
 //! Bad input to settings of quantizers, to masks beside codes and to layers: typed errors that say what was given and
-//! what would be right, and stated outcomes where there is no error. Widths, NaN and infinity: `bad_input.rs`.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_precision_loss,
-    clippy::missing_assert_message,
-    reason = "a test fails by panicking, casts small numbers, and an assertion's values say enough"
-)]
+//! what would be right, and stated outcomes where there is no error. Widths, NaN and infinity: `basics.rs`.
 
 use ndarray::{Array2, Array3, Axis, arr0, array};
 use rarefy::prelude::*;

@@ -1,11 +1,4 @@
-//! Bad input gets a typed error that says what was given, and changes nothing. One test a question of
-//! the edge-case table in docs/numerics.md.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::missing_assert_message,
-    reason = "a test fails by panicking, and an assertion's values say enough"
-)]
+//! Weights, masks, schemes, logits and targets.
 
 use approx::assert_abs_diff_eq;
 use ndarray::{Array0, Array1, Array2, ArrayD, IxDyn, arr0, array};

@@ -1,12 +1,6 @@
 //! Losses over features: bad input gets a typed error that says what was given, and what has no
 //! direction or no distance has a value and no NaN.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::missing_assert_message,
-    reason = "a test fails by panicking, and an assertion's values say enough"
-)]
-
 use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Dimension, array};
 use rarefy::Result;
 use rarefy::distill::{
