@@ -5,8 +5,8 @@
 //!          cᵢ = mean of its members
 //! ```
 //!
-//! Members of a cluster lie together once values are sorted, so a round is a search for each boundary and a difference
-//! of prefix sums for each mean. No step makes the squared error larger.
+//! Members of a cluster lie together once values are sorted, so a round is a search for each boundary and a sum of
+//! sums for each mean. No step makes the squared error larger.
 
 use super::parallel::{CHUNK, map_ranges};
 use super::real::Real;
@@ -77,36 +77,38 @@ fn few<F: Real>(sorted: &[F], wanted: Wanted) -> Option<Vec<f64>> {
     (few.len() <= wanted.most).then_some(few)
 }
 
-/// Sorted values, and the sums of all before every so many of them.
+/// Sorted values, and the sums of so many neighbours each. Not of all before: next to an outlier the rest would be lost
+/// in the difference.
 struct Sums<'a, F> {
     sorted: &'a [F],
-    before: Vec<f64>,
+    steps: Vec<f64>,
 }
 
-/// Values between two prefix sums.
+/// Values of a sum.
 const STEP: usize = 256;
 
 impl<'a, F: Real> Sums<'a, F> {
     fn new(sorted: &'a [F]) -> Self {
-        let mut before = Vec::with_capacity(sorted.len() / STEP + 1);
-        let mut sum = 0.0;
-        before.push(sum);
-        for step in sorted.chunks_exact(STEP) {
-            sum += step.iter().map(|value| value.widen()).sum::<f64>();
-            before.push(sum);
-        }
-        Self { sorted, before }
+        let steps = sorted.chunks_exact(STEP).map(sum).collect();
+        Self { sorted, steps }
     }
 
-    fn before(&self, place: usize) -> f64 {
-        let step = place / STEP;
-        let rest = &self.sorted[step * STEP..place];
-        self.before[step] + rest.iter().map(|value| value.widen()).sum::<f64>()
-    }
-
+    /// The mean of members, of which there is one at least; never outside of them, whatever rounding does.
     #[expect(clippy::cast_precision_loss, reason = "counts below 2⁵³")]
     fn mean(&self, members: &Range<usize>) -> f64 {
-        (self.before(members.end) - self.before(members.start)) / members.len() as f64
+        let values = &self.sorted[members.clone()];
+        let (first, end) = (members.start.div_ceil(STEP), members.end / STEP);
+        let total = if first < end {
+            let (before, behind) = (first * STEP - members.start, members.end - end * STEP);
+            sum(&values[..before])
+                + self.steps[first..end].iter().sum::<f64>()
+                + sum(&values[values.len() - behind..])
+        } else {
+            sum(values)
+        };
+        let mean = total / members.len() as f64;
+        mean.max(values[0].widen())
+            .min(values[values.len() - 1].widen())
     }
 
     /// The members of each cluster.
@@ -119,7 +121,8 @@ impl<'a, F: Real> Sums<'a, F> {
                     self.sorted.len()
                 } else {
                     let middle = f64::midpoint(clusters[number], clusters[number + 1]);
-                    self.sorted.partition_point(|value| value.widen() <= middle)
+                    let end = self.sorted.partition_point(|value| value.widen() <= middle);
+                    end.max(start)
                 };
                 let members = start..end;
                 start = end;
@@ -140,6 +143,10 @@ impl<'a, F: Real> Sums<'a, F> {
         });
         errors.sum()
     }
+}
+
+fn sum<F: Real>(values: &[F]) -> f64 {
+    values.iter().map(|value| value.widen()).sum()
 }
 
 fn lloyd<F: Real>(sums: &Sums<'_, F>, start: &Start, wanted: Wanted) -> Vec<f64> {

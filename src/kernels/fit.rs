@@ -65,8 +65,12 @@ impl Fit {
         let zero = self.zero_point(low, precise);
         let most = f64::from(f32::MAX);
         if self.finite && low >= -most && high <= most {
-            // The quotient was rounded up, and with it the outermost code would come back as infinity. Only for
-            // numbers within some units of the largest there is.
+            // The quotient was rounded up, or one side has a code more than the other, and with it the outermost code
+            // would come back as infinity. Only for numbers within a step of the largest there is.
+            let codes = (self.lowest - zero).abs().max((self.highest - zero).abs());
+            if self.reaches_infinity(scale, zero) {
+                scale = scale.min((most / f64::from(codes)) as f32);
+            }
             while self.reaches_infinity(scale, zero) {
                 scale = scale.next_down();
             }

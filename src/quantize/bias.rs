@@ -177,8 +177,9 @@ impl IntegerBias {
             // At least a normal number, so that rounding products takes no more than the last bit.
             let product = least_scale(bias).max(f32::MIN_POSITIVE);
             let mut weight = up(f64::from(product) / f64::from(input_scale));
-            if input_scale * weight < product {
-                weight = weight.next_up();
+            // The product is rounded as well, so a scale less by the last bit may do.
+            if input_scale * weight.next_down() >= product {
+                weight = weight.next_down();
             }
             if weight.is_infinite() || (input_scale * weight).is_infinite() {
                 let largest = bias.abs();

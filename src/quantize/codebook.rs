@@ -175,6 +175,10 @@ pub(super) fn ascending(entries: &[f32], bits: u32, by_inverse: bool) -> Entries
     let mut boundaries = [f32::INFINITY; 256];
     for (boundary, pair) in boundaries.iter_mut().zip(codes.windows(2)) {
         *boundary = f32::midpoint(pair[0].0, pair[1].0);
+        // Between neighbours there is no float, and what equals the upper one is not nearer to the lower.
+        if *boundary >= pair[1].0 {
+            *boundary = pair[0].0;
+        }
     }
     let in_order = codes
         .iter()

@@ -160,7 +160,17 @@ impl Hqq {
 
     fn solver(&self) -> Result<Solver> {
         let finite = "finite and positive";
+        /// More than anyone waits for; each has a place in memory.
+        const MOST_ITERATIONS: usize = 1_000_000;
+        #[expect(clippy::cast_precision_loss, reason = "only to say what was given")]
+        let iterations = self.iterations as f64;
         for (what, must, value, right) in [
+            (
+                "number of iterations",
+                "at most 1000000",
+                iterations,
+                self.iterations <= MOST_ITERATIONS,
+            ),
             (
                 "norm of the error",
                 "above 0 and at most 1",

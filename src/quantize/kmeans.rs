@@ -124,7 +124,11 @@ impl KMeans {
         };
         let starts = self.starts(low.min(0.0), high.max(0.0))?;
         let clusters = <F as Uneven>::cluster(&sorted, &starts, wanted);
-        let mut entries: Vec<f32> = clusters.into_iter().map(f32::narrow).collect();
+        let mut entries: Vec<f32> = clusters
+            .into_iter()
+            // A tiny negative number becomes -0, which is no other entry than 0.
+            .map(|cluster| f32::narrow(cluster) + 0.0)
+            .collect();
         entries.dedup();
         if entries.is_empty() {
             entries.push(0.0);

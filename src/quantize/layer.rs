@@ -187,8 +187,10 @@ impl<F: Float> QuantizedLayer<F> {
         if whole(0) {
             return Ok(scales.to_vec());
         }
-        let of_output = |output: usize| scales[output / tile[0]];
-        Ok((0..self.outputs()).map(of_output).collect())
+        // Weights without inputs may have no scale at all.
+        let of_output = |output: usize| scales.get(output / tile[0]).copied();
+        let all: Option<Vec<f32>> = (0..self.outputs()).map(of_output).collect();
+        all.ok_or(Error::Bias(BiasError::NoScale))
     }
 
     /// How many output channels there are.

@@ -28,7 +28,7 @@ use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
 ///
 /// | setting | meaning | default | range |
 /// |---|---|---|---|
-/// | `bits` | bits of a code | none | 2 to 8, and 16; [`unsigned`](Self::unsigned) also 1 |
+/// | `bits` | bits of a code | none | 2 to 8, and 16; [`unsigned`](Self::unsigned) and affine also 1 |
 /// | [`affine`](Self::affine) | a zero point moves the range of codes to that of the weights | symmetric around 0 | |
 /// | [`full_range`](Self::full_range) | symmetric, and all codes are used | as the profile has it | |
 /// | [`unsigned`](Self::unsigned) | codes from 0 | signed | |
@@ -39,7 +39,8 @@ use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
 ///
 /// Guarantees, with the default profile and rounding: some code means exactly 0, and 0 becomes it; no weight moves by
 /// more than half a step (a whole one where a zero point is, for its own rounding) and the last bits of a float;
-/// symmetric, opposite weights have opposite codes; quantizing what came back gives the same codes. All weights zero:
+/// symmetric, opposite weights have opposite codes, and quantizing what came back gives the same codes, as it does in any
+/// case with the same parameters ([`quantize_with`](Self::quantize_with)). All weights zero:
 /// the code of 0 and the least scale. No weights: no codes, scale 1.
 ///
 /// # Examples
@@ -207,7 +208,8 @@ impl Linear {
     ///
     /// # Errors
     ///
-    /// Those of [`Linear`]; the tensor then has no weights.
+    /// Those of [`Linear`]; after a weight that is not finite or a scale that overflows the tensor has no weights, after
+    /// any other error it is as it was.
     pub fn quantize_into<F: Float, D: Dimension>(
         &self,
         weights: &ArrayRef<F, D>,

@@ -81,14 +81,17 @@ impl QuantizedTensor {
     ///
     /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) if the mask has another shape.
     pub fn first_revived(&self, mask: &Mask) -> Result<Option<Vec<usize>>> {
-        /// With scales above it no product that is 0 in f32 is another number in f64.
+        /// With scales above it no product of an integer that is 0 in f32 is another number in f64.
         const SMALL: f32 = 1e-30;
         shape::check_same("mask", mask.shape(), "quantized tensor", self.shape())?;
-        Ok(if self.scales().iter().all(|&scale| scale > SMALL) {
-            first_not_zero(mask, &self.dequantize::<f32>())
-        } else {
-            first_not_zero(mask, &self.dequantize::<f64>())
-        })
+        let integers = self.scheme().is_integer();
+        Ok(
+            if integers && self.scales().iter().all(|&scale| scale > SMALL) {
+                first_not_zero(mask, &self.dequantize::<f32>())
+            } else {
+                first_not_zero(mask, &self.dequantize::<f64>())
+            },
+        )
     }
 
     /// The same with this mask as it is.

@@ -121,9 +121,10 @@ impl Parameters {
         let largest = *self.scheme.codes().end() as f32;
         let is_code = |zero: &f32| zero.fract() == 0.0 && (0.0..=largest).contains(zero);
         if self.scheme.has_float_zero_points() {
-            return self.float_zero_points.iter().all(is_code);
+            let each = self.float_zero_points.len() == self.scales.len();
+            return each && self.float_zero_points.iter().all(is_code);
         }
-        self.scheme.keeps_zero() || self.codebook.contains(&0.0)
+        self.scheme.keeps_zero() || self.scheme.has_codebook() && self.codebook.contains(&0.0)
     }
 
     /// Bytes of scales, zero points and codebook: four for each number.

@@ -27,7 +27,9 @@ use crate::kernels::ranges::Finite;
 /// taken in f64.
 ///
 /// Only in `Rarefy` do the largest weights always come back to the last bit or two of a float, and finite; where s is
-/// x / 127.5 the largest positive weight moves by half a step.
+/// x / 127.5 the largest positive weight moves by half a step. Where the lowest code has one step more than the highest
+/// (`full_range`, symmetric `unsigned`), weights within that step of the largest float move by up to a step, so that no
+/// code comes back as infinity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -104,6 +106,8 @@ pub(super) enum Shape {
 impl Profile {
     pub(super) fn scheme(self, bits: u32, shape: Shape, signed: bool) -> Result<Scheme> {
         match (shape, signed) {
+            // With one bit 0 would be one of both codes, and one side of it would have none.
+            (Shape::Symmetric | Shape::FullRange, false) if bits == 1 => Scheme::symmetric(bits),
             (_, false) => Scheme::unsigned(bits),
             (Shape::Affine, true) => Scheme::affine(bits),
             (Shape::FullRange, true) => Scheme::symmetric_full_range(bits),

@@ -213,8 +213,8 @@ impl Scheme {
         self.bits
     }
 
-    /// The integers that a code may be: of a codebook those below the number of its entries, of a float those
-    /// that mean a finite number.
+    /// The integers that a code may be: of codebooks and floats all of that many bits, of which a tensor refuses those
+    /// without an entry and those that mean no finite number.
     ///
     /// # Examples
     ///

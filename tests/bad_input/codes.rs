@@ -1,13 +1,14 @@
 //! Quantizers of codes that are not evenly spaced: what is wrong is an error that says so.
 
 use ndarray::{Array1, Array2, Axis, arr0, array};
-use rarefy::Error;
 use rarefy::prelude::*;
 use rarefy::quantize::{
-    Binary, Codebook, Float8, Granularity, KMeans, NonFinite, Parameters, Scheme,
+    Binary, Codebook, Float8, Granularity, Hqq, KMeans, NonFinite, Parameters, QuantizedTensor,
+    Scheme,
 };
+use rarefy::{Error, Mask};
 
-fn says(result: rarefy::Result<rarefy::quantize::QuantizedTensor>, right: &str) {
+fn says(result: rarefy::Result<QuantizedTensor>, right: &str) {
     assert_eq!(result.unwrap_err().to_string(), right);
 }
 
@@ -207,4 +208,62 @@ fn nothing_and_zeros_have_stated_outcomes() {
     let huge = Array2::<f32>::zeros((usize::MAX >> 1, 0));
     let error = codebook.quantize(&huge).unwrap_err();
     assert!(matches!(error, Error::ShapeOverflow { .. }));
+}
+
+#[test]
+fn an_outlier_takes_nothing_from_the_means_of_others() {
+    let q = KMeans::new(2)
+        .quantize(&array![-1e30_f32, 1.0, 1.1, 5.0, 5.1, 9.0])
+        .unwrap();
+    assert_eq!(q.parameters().codebook(), [-1e30, 1.05, 5.05, 9.0]);
+    let mut values = Array1::from_shape_fn(276, |i| ((i * 7919) % 1009) as f32 / 10.0);
+    for outlier in [-1e13, -1e15, -1e17, 1e17] {
+        values[0] = outlier;
+        for bits in [6, 8] {
+            let q = KMeans::new(bits).quantize(&values).unwrap();
+            let entries = q.parameters().codebook();
+            assert!(entries.is_sorted(), "{outlier} at {bits} bits");
+            assert_eq!(q.dequantize::<f32>()[0], outlier, "{bits} bits");
+        }
+    }
+}
+
+#[test]
+fn neighbouring_floats_are_two_entries_and_zero_has_no_sign() {
+    let low = 1.0_f32.next_up();
+    let both = array![low, low.next_up()];
+    let q = Codebook::new(both.to_vec()).quantize(&both).unwrap();
+    assert_eq!(q.codes(), array![0, 1].into_dyn());
+    let tiny = array![-f32::from_bits(1), 0.0];
+    let q = KMeans::new(1).keep_zero().quantize(&tiny).unwrap();
+    assert_eq!(q.dequantize::<f32>(), tiny.into_dyn());
+    let q = KMeans::new(1)
+        .keep_zero()
+        .quantize(&array![-1e-300_f64, -1.0, 0.0])
+        .unwrap();
+    assert!(q.dequantize::<f32>()[2].is_sign_positive());
+}
+
+#[test]
+fn more_iterations_than_there_is_memory_for_are_refused() {
+    let error = Hqq::new(4)
+        .iterations(usize::MAX)
+        .quantize(&array![1.0_f32, 2.0])
+        .unwrap_err();
+    assert!(error.to_string().contains("at most 1000000"), "{error}");
+}
+
+#[test]
+fn a_number_that_only_f64_can_see_keeps_its_mask() {
+    let parameters = Parameters::new(
+        Scheme::codebook(1).unwrap(),
+        Granularity::PerTensor,
+        vec![1e-29],
+    )
+    .with_codebook(vec![1e-20, 1.0]);
+    let q = QuantizedTensor::from_codes(&array![0, 1], parameters).unwrap();
+    let mask = Mask::from_array(&array![false, true]);
+    let masked = q.masked(&mask).unwrap();
+    assert_eq!(masked.mask(), Some(&mask));
+    assert_eq!(masked.dequantize::<f64>()[0], 0.0);
 }

@@ -376,3 +376,49 @@ fn a_bias_that_fits_no_layer_says_why() {
          or for each index on axis 0, or the bias stay a float"
     );
 }
+
+#[test]
+fn one_bit_has_a_code_for_zero_and_one_for_a_side() {
+    let right = "bits must lie in 2..=8 or be 16, got 1";
+    for linear in [
+        Linear::new(1).unsigned(),
+        Linear::new(1).unsigned().full_range(),
+        Linear::new(1).unsigned().profile(Profile::Torch),
+    ] {
+        assert_eq!(refused(linear, &weights()), right);
+        assert_eq!(text(linear.parameters(&[(0.0, 0.0)])), right);
+    }
+    assert!(
+        Linear::new(1)
+            .unsigned()
+            .affine()
+            .quantize(&weights())
+            .is_ok()
+    );
+}
+
+#[test]
+fn weights_without_inputs_have_no_scale_for_an_integer_bias() {
+    let none = Array2::<f32>::zeros((3, 0));
+    let q = Linear::new(8)
+        .per_group(Axis(1), 4)
+        .quantize(&none)
+        .unwrap();
+    let layer = QuantizedLayer::<f32>::new(q).unwrap();
+    let error = text(layer.integer_bias(&array![1.0, 2.0, 3.0], 0.1));
+    assert!(error.contains("several scales"), "{error}");
+}
+
+#[test]
+fn a_side_with_one_code_more_reaches_the_largest_float_at_once() {
+    for bits in [2, 8] {
+        let q = Linear::new(bits)
+            .full_range()
+            .quantize(&array![f32::MAX, 0.0])
+            .unwrap();
+        let restored = q.dequantize::<f32>();
+        assert!(restored.iter().all(|x| x.is_finite()), "{bits} bits");
+        let step = q.scales()[0] * 1.001;
+        assert!(f32::MAX - restored[0] <= step, "{bits} bits");
+    }
+}
