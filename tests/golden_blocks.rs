@@ -12,28 +12,11 @@
     reason = "a test fails by panicking, prints what it did not run, and casts small numbers of its own"
 )]
 
+mod hexadecimal;
+
+use hexadecimal::{bytes, floats, golden};
 use ndarray::{Array2, ArrayD, IxDyn};
 use rarefy::quantize::{BlockFormat, BlockTensor, Minifloat};
-use serde_json::Value;
-
-fn golden() -> Value {
-    let path = format!("{}/tests/golden/blocks.json", env!("CARGO_MANIFEST_DIR"));
-    let json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    println!("made by {}", json["made_by"]);
-    json
-}
-
-fn bytes(hexadecimal: &Value) -> Vec<u8> {
-    let text = hexadecimal.as_str().unwrap();
-    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-    (0..text.len()).step_by(2).map(byte).collect()
-}
-
-fn floats(hexadecimal: &Value) -> Vec<f32> {
-    let bytes = bytes(hexadecimal);
-    let floats = bytes.as_chunks::<4>().0.iter();
-    floats.map(|bytes| f32::from_le_bytes(*bytes)).collect()
-}
 
 fn format(name: &str) -> BlockFormat {
     let mut all = BlockFormat::ALL.iter();
@@ -42,7 +25,7 @@ fn format(name: &str) -> BlockFormat {
 
 #[test]
 fn bytes_and_values_are_those_of_the_references() {
-    let golden = golden();
+    let golden = golden("blocks.json");
     let (mut encoded, mut decoded) = (0, 0);
     for case in golden["cases"].as_array().unwrap() {
         let name = case["format"].as_str().unwrap();
@@ -82,7 +65,7 @@ fn bytes_and_values_are_those_of_the_references() {
 
 #[test]
 fn every_code_of_8_bits_means_what_pytorch_says() {
-    let golden = golden();
+    let golden = golden("blocks.json");
     for (name, float) in [("E4M3", Minifloat::E4M3), ("E5M2", Minifloat::E5M2)] {
         let table = floats(&golden["floats"][name]);
         assert_eq!(table.len(), 256);
@@ -100,7 +83,7 @@ fn every_code_of_8_bits_means_what_pytorch_says() {
 /// Powers of two come through blocks of MXFP8 whose only code is 1.
 #[test]
 fn every_power_of_two_means_what_pytorch_says() {
-    let table = floats(&golden()["floats"]["E8M0"]);
+    let table = floats(&golden("blocks.json")["floats"]["E8M0"]);
     for (code, right) in (0..255_u8).zip(&table) {
         let mut bytes = vec![0x38; 33];
         bytes[0] = code;
@@ -113,7 +96,7 @@ fn every_power_of_two_means_what_pytorch_says() {
 /// The code of each half in ascending order, told as runs.
 #[test]
 fn every_half_is_cast_as_pytorch_casts_it() {
-    let golden = golden();
+    let golden = golden("blocks.json");
     let half = |bits: u16| {
         let (exponent, fraction) = (bits >> 10, f64::from(bits & 0x3FF) / 1024.0);
         match exponent {
@@ -155,7 +138,7 @@ fn made() -> Array2<f32> {
 
 #[test]
 fn the_search_leaves_less_error_than_candles() {
-    let candle = golden()["candle_rms"].take();
+    let candle = golden("blocks.json")["candle_rms"].take();
     let values = made();
     for (ours, name) in [
         ("Q2K", "Q2K"),

@@ -8,28 +8,12 @@
     reason = "a test fails by panicking and prints what it was made by"
 )]
 
+mod hexadecimal;
+
+use hexadecimal::{bytes, floats, golden};
 use ndarray::{Array2, Axis};
 use rarefy::quantize::{BlockShape, Codebook, Float8, Granularity, QuantizedTensor, QuantizerExt};
 use serde_json::Value;
-
-fn golden() -> Value {
-    let path = format!("{}/tests/golden/codes.json", env!("CARGO_MANIFEST_DIR"));
-    let json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    println!("made by {}", json["made_by"]);
-    json
-}
-
-fn bytes(hexadecimal: &Value) -> Vec<u8> {
-    let text = hexadecimal.as_str().unwrap();
-    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-    (0..text.len()).step_by(2).map(byte).collect()
-}
-
-fn floats(hexadecimal: &Value) -> Vec<f32> {
-    let bytes = bytes(hexadecimal);
-    let floats = bytes.as_chunks::<4>().0.iter();
-    floats.map(|bytes| f32::from_le_bytes(*bytes)).collect()
-}
 
 fn matrix(case: &Value, columns: usize) -> Array2<f32> {
     let values = floats(&case["values"]);
@@ -51,7 +35,7 @@ fn same_scales(q: &QuantizedTensor, case: &Value) {
 
 #[test]
 fn four_bits_are_those_of_bitsandbytes() {
-    for case in golden()["four_bits"].as_array().unwrap() {
+    for case in golden("codes.json")["four_bits"].as_array().unwrap() {
         let codebook = match case["name"].as_str().unwrap() {
             "nf4" => Codebook::nf4(),
             _ => Codebook::fp4(),
@@ -77,7 +61,7 @@ fn four_bits_are_those_of_bitsandbytes() {
 
 #[test]
 fn eight_bits_are_those_of_bitsandbytes_or_nearer() {
-    let case = &golden()["eight_bits"];
+    let case = &golden("codes.json")["eight_bits"];
     let codebook = Codebook::new(floats(&case["table"])).per_group(Axis(1), 256);
     let weights = matrix(case, 256);
     let q = codebook.by_inverse().quantize(&weights).unwrap();
@@ -97,7 +81,7 @@ fn eight_bits_are_those_of_bitsandbytes_or_nearer() {
 
 #[test]
 fn nf4_codes_are_those_of_torchao() {
-    let case = &golden()["torchao_nf4"];
+    let case = &golden("codes.json")["torchao_nf4"];
     let codebook = Codebook::new(floats(&case["table"])).per_group(Axis(1), 64);
     let q = codebook.quantize(&matrix(case, 128)).unwrap();
     for (place, (&ours, right)) in q.codes().iter().zip(codes(case)).enumerate() {
@@ -107,7 +91,7 @@ fn nf4_codes_are_those_of_torchao() {
 
 #[test]
 fn floats_are_those_of_torchao_and_of_casts() {
-    let golden = &golden()["floats"];
+    let golden = &golden("codes.json")["floats"];
     let values = matrix(golden, 96);
     for case in golden["cases"].as_array().unwrap() {
         let float = match case["format"].as_str().unwrap() {
