@@ -60,6 +60,19 @@ macro_rules! chart {
     }};
 }
 
+macro_rules! legend {
+    ($chart:expr) => {
+        $chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerLeft)
+            .margin(14)
+            .label_font(("sans-serif", FONT))
+            .background_style(TRANSPARENT)
+            .border_style(TRANSPARENT)
+            .draw()?;
+    };
+}
+
 /// The evenly spaced, a line for each granularity.
 fn lines(area: &Area<'_>, points: &[Point], errors: Range<f64>) -> Drawn {
     let mut chart = chart!(area, "Evenly spaced: Linear, 2 to 8 bits", errors);
@@ -89,14 +102,7 @@ fn lines(area: &Area<'_>, points: &[Point], errors: Range<f64>) -> Drawn {
         let fill = if symmetric { colour.filled() } else { style };
         chart.draw_series(line.into_iter().map(|at| Circle::new(at, 3, fill)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerLeft)
-        .margin(14)
-        .label_font(("sans-serif", FONT))
-        .background_style(TRANSPARENT)
-        .border_style(TRANSPARENT)
-        .draw()?;
+    legend!(chart);
     Ok(())
 }
 
@@ -152,14 +158,7 @@ fn named(area: &Area<'_>, points: &[Point], errors: Range<f64>) -> Drawn {
                 .legend(move |at| Circle::new(at, 4, colour.filled()));
         }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerLeft)
-        .margin(14)
-        .label_font(("sans-serif", FONT))
-        .background_style(TRANSPARENT)
-        .border_style(TRANSPARENT)
-        .draw()?;
+    legend!(chart);
     Ok(())
 }
 
