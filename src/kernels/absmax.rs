@@ -4,8 +4,9 @@
 //! finite; and all scales of a chunk in one loop.
 
 use super::dispatch::vectorize;
-use super::fit::{Fit, Zero};
+use super::fit::{Fit, Zero, check_scales};
 use super::parallel::{CHUNK, fold_ranges};
+use super::ranges::{LANES, best};
 use super::real::Real;
 use super::tiling::Tiling;
 use std::ops::Range;
@@ -69,9 +70,6 @@ fn larger<B: Ord>(a: B, b: B) -> B {
     if b > a { b } else { a }
 }
 
-/// Magnitudes in flight.
-const LANES: usize = 32;
-
 #[inline(always)]
 fn largest_of<F: Real>(values: &[F]) -> F::Bits {
     let (blocks, rest) = values.as_chunks::<LANES>();
@@ -84,15 +82,7 @@ fn largest_of<F: Real>(values: &[F]) -> F::Bits {
     for (largest, value) in largest.iter_mut().zip(rest) {
         *largest = larger(*largest, value.magnitude());
     }
-    let mut half = LANES / 2;
-    while half > 0 {
-        let (front, back) = largest.split_at_mut(half);
-        for (a, &b) in front.iter_mut().zip(&*back) {
-            *a = larger(*a, b);
-        }
-        half /= 2;
-    }
-    largest[0]
+    best(largest, larger)
 }
 
 /// The scale of each largest magnitude, or the first tile whose scale does not fit an f32.
@@ -131,10 +121,7 @@ pub(super) fn scales<F: Real>(
         let largest = F::from_magnitude(largest).widen();
         *scale = fit.parameters(-largest, largest).0;
     }
-    match scales.iter().position(|scale| scale.is_infinite()) {
-        Some(tile) => Err(tile),
-        None => Ok(()),
-    }
+    check_scales(scales)
 }
 
 #[cfg(test)]

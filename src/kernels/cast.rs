@@ -8,10 +8,11 @@
 
 use super::dispatch::vectorize;
 use super::encode::Part;
-use super::fitted::Trouble;
+use super::fit::check_scales;
+use super::fitted::{Trouble, each_chunk};
 use super::nearest::Cast;
 use super::pack;
-use super::parallel::{CHUNK, for_chunks_mut, map_chunks_of_three};
+use super::parallel::{CHUNK, for_chunks_mut};
 use super::ranges::{self, Finite, Span};
 use super::real::Real;
 use super::tiling::Tiling;
@@ -26,6 +27,14 @@ pub(crate) struct Codes<'a, C> {
     pub(crate) cast: C,
     /// The code of each answer; none if that is the answer.
     pub(crate) order: Option<&'a [u8; 256]>,
+}
+
+impl<C> Codes<'_, C> {
+    /// The answers of a cast as they are.
+    pub(super) fn plain(bits: u32, cast: C) -> Self {
+        let order = None;
+        Self { bits, cast, order }
+    }
 }
 
 /// Writes the packed codes of `values` with these scales.
@@ -64,39 +73,26 @@ pub(crate) fn fit_and_cast<F: Real, C: Cast<F>>(
     codes: Codes<'_, C>,
     (scales, packed): (&mut [f32], &mut [u8]),
 ) -> Result<(), Trouble> {
-    let bits = codes.bits;
     let Some(piece) = tiling.piece().filter(|&piece| piece <= CHUNK) else {
         let spans = ranges::spans(values, tiling, finite).map_err(Trouble::NotFinite)?;
         scale_tiles(&spans, largest, scales).map_err(Trouble::Overflow)?;
         cast_with(values, tiling, codes, scales, packed);
         return Ok(());
     };
-    // Eight codes fill bytes at any width.
-    let length = piece * (CHUNK / piece).next_multiple_of(8);
-    let tiles = tiling.tiles_of(&(0..length)).len();
-    let troubles = map_chunks_of_three(
-        (packed, pack::bytes_for(length, bits)),
-        (&mut *scales, tiles),
-        (&mut [] as &mut [u8], 1),
-        |chunk, packed, scales, _| {
-            let start = chunk * length;
-            let part = Part {
-                values: &values[start..values.len().min(start + length)],
-                start,
-                first_tile: chunk * tiles,
-            };
+    let to = (scales, &mut [][..], packed);
+    each_chunk(
+        values,
+        (tiling, piece),
+        codes.bits,
+        to,
+        |part, scales, _, packed| {
             let spans = part.spans(tiling, finite, scales.len())?;
             scale_tiles(&spans, largest, scales)
                 .map_err(|tile| Trouble::Overflow(part.first_tile + tile))?;
             cast_part(&part, tiling, codes, scales, packed);
             Ok(())
         },
-    );
-    // A value that is not finite comes first: its tile's scale means nothing.
-    let not_finite = |trouble: &&Result<(), Trouble>| matches!(trouble, Err(Trouble::NotFinite(_)));
-    let first = troubles.iter().find(not_finite);
-    let first = first.or_else(|| troubles.iter().find(|trouble| trouble.is_err()));
-    first.copied().unwrap_or(Ok(()))
+    )
 }
 
 /// Finds the scales of tiles, or names the first tile whose scale does not fit.
@@ -105,10 +101,7 @@ fn scale_tiles<F: Real>(spans: &[Span<F>], largest: f32, scales: &mut [f32]) -> 
         let reached = span.high.widen().max(-span.low.widen());
         *scale = scale_of(reached, largest);
     }
-    match scales.iter().position(|scale| scale.is_infinite()) {
-        Some(tile) => Err(tile),
-        None => Ok(()),
-    }
+    check_scales(scales)
 }
 
 /// The scale that brings `largest` to `reached`: at least the smallest normal number, and so that f32 numbers come

@@ -144,6 +144,14 @@ impl Fit {
     }
 }
 
+/// Fails with the first tile whose scale does not fit an f32.
+pub(super) fn check_scales(scales: &[f32]) -> Result<(), usize> {
+    match scales.iter().position(|scale| scale.is_infinite()) {
+        Some(tile) => Err(tile),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Fit, Zero};

@@ -7,7 +7,7 @@ use super::absmax;
 use super::coding::{Coding, Known, Steps};
 use super::dispatch::vectorize;
 use super::encode::{Part, encode, encode_pieces};
-use super::fit::Fit;
+use super::fit::{Fit, check_scales};
 use super::pack;
 use super::parallel::{CHUNK, map_chunks_of_three};
 use super::ranges::{self, Finite, Span};
@@ -59,24 +59,17 @@ pub(crate) fn fit_and_encode<F: Real>(
         let how = (coding, Finite::Skipped);
         return encode(values, tiling, how, steps, packed).map_err(Trouble::NotFinite);
     };
-    // Eight codes fill bytes at any width.
-    let length = piece * (CHUNK / piece).next_multiple_of(8);
-    let tiles = tiling.tiles_of(&(0..length)).len();
-    let troubles = map_chunks_of_three(
-        (packed, pack::bytes_for(length, bits)),
-        (&mut *scales, tiles),
-        (&mut *zero_points, tiles),
-        |chunk, packed, scales, zero_points| {
-            let start = chunk * length;
-            let part = Part {
-                values: &values[start..values.len().min(start + length)],
-                start,
-                first_tile: chunk * tiles,
-            };
+    let to = (scales, zero_points, packed);
+    each_chunk(
+        values,
+        (tiling, piece),
+        bits,
+        to,
+        |part, scales, zero_points, packed| {
             let fitted = if symmetric {
                 let largest = part.magnitudes(tiling, scales.len());
                 check_finite::<F>(part.values, &largest)
-                    .map_err(|place| Trouble::NotFinite(start + place))?;
+                    .map_err(|place| Trouble::NotFinite(part.start + place))?;
                 absmax::scales::<F>(&largest, fit, scales)
             } else {
                 let spans = part.spans(tiling, finite, scales.len())?;
@@ -90,8 +83,37 @@ pub(crate) fn fit_and_encode<F: Real>(
             encode_pieces(part, tiling, (coding, Finite::Skipped), steps, packed);
             Ok(())
         },
+    )
+}
+
+/// Calls `task` for each chunk of whole pieces, with the scales and zero points of its tiles and the room for its codes.
+///
+/// `zero_points` may be empty. Fails with the first trouble; a value that is not finite comes before all others, because
+/// its tile's scale means nothing.
+pub(super) fn each_chunk<F: Real>(
+    values: &[F],
+    (tiling, piece): (&Tiling, usize),
+    bits: u32,
+    (scales, zero_points, packed): (&mut [f32], &mut [i32], &mut [u8]),
+    task: impl Fn(Part<'_, F>, &mut [f32], &mut [i32], &mut [u8]) -> Result<(), Trouble> + Sync,
+) -> Result<(), Trouble> {
+    // Eight codes fill bytes at any width.
+    let length = piece * (CHUNK / piece).next_multiple_of(8);
+    let tiles = tiling.tiles_of(&(0..length)).len();
+    let troubles = map_chunks_of_three(
+        (packed, pack::bytes_for(length, bits)),
+        (scales, tiles),
+        (zero_points, tiles),
+        |chunk, packed, scales, zero_points| {
+            let start = chunk * length;
+            let part = Part {
+                values: &values[start..values.len().min(start + length)],
+                start,
+                first_tile: chunk * tiles,
+            };
+            task(part, scales, zero_points, packed)
+        },
     );
-    // A value that is not finite comes first: its tile's scale means nothing.
     let mut first = Ok(());
     for trouble in troubles {
         match trouble {
@@ -136,10 +158,7 @@ fn fit_tiles<F: Real>(
             *zero_point = zero;
         }
     }
-    match scales.iter().position(|scale| scale.is_infinite()) {
-        Some(tile) => Err(tile),
-        None => Ok(()),
-    }
+    check_scales(scales)
 }
 
 /// Fails with the place of the first value that is not finite, if a largest magnitude is not.

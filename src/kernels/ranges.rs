@@ -152,7 +152,7 @@ pub(super) fn extent<F: Real>(values: &[F], finite: Finite) -> (Span<F>, bool) {
 }
 
 /// Numbers in flight.
-const LANES: usize = 32;
+pub(super) const LANES: usize = 32;
 
 /// Widens one span to hold all values, or each to hold its own; the largest magnitude.
 #[inline(always)]
@@ -200,7 +200,7 @@ fn widen<F: Real>(values: &[F], spans: &mut [Span<F>], clean: impl Fn(F) -> F) -
 
 /// The best of all lanes, by halves: a loop over lanes one by one takes longer than a short tile.
 #[inline(always)]
-fn best<T: Copy>(mut lanes: [T; LANES], better: impl Fn(T, T) -> T) -> T {
+pub(super) fn best<T: Copy>(mut lanes: [T; LANES], better: impl Fn(T, T) -> T) -> T {
     let mut half = LANES / 2;
     while half > 0 {
         let (front, back) = lanes.split_at_mut(half);

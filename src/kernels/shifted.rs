@@ -7,10 +7,8 @@
 use super::dispatch::vectorize;
 use super::pack;
 use super::parallel::{CHUNK, for_chunks_mut};
+use super::real::Real;
 use super::tiling::Tiling;
-
-/// Adding it rounds to an integer, ties to even, and leaves that in the low bits.
-const MAGIC: f32 = 12_582_912.0;
 
 /// Writes the packed codes of finite values, 0 to the highest of `bits` bits.
 pub(crate) fn encode(
@@ -55,12 +53,13 @@ pub(crate) fn encode(
 #[inline(always)]
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "the low byte is the code, at most 255"
+    clippy::cast_sign_loss,
+    reason = "0 to 255"
 )]
 fn code(place: f32, highest: f32) -> u8 {
     let held = if place > highest { highest } else { place };
     let held = if held < 0.0 { 0.0 } else { held };
-    (held + MAGIC).to_bits() as u8
+    held.nearest_even() as u8
 }
 
 #[cfg(test)]

@@ -1,13 +1,7 @@
 //! Means of magnitudes, which ternary codes are chosen by: in f64, the same bits on any pool.
 
-use super::learned::mean_magnitudes;
 use super::tile_sums::sum;
 use super::tiling::Tiling;
-
-/// The mean magnitude of each tile. Not for an array without elements.
-pub(crate) fn means(values: &[f32], tiling: &Tiling) -> Vec<f64> {
-    mean_magnitudes(values, tiling)
-}
 
 /// The mean magnitude of those elements of each tile whose magnitude is above its threshold; 0 where there are none.
 pub(crate) fn means_above(values: &[f32], tiling: &Tiling, thresholds: &[f32]) -> Vec<f64> {
@@ -30,8 +24,9 @@ pub(crate) fn means_above(values: &[f32], tiling: &Tiling, thresholds: &[f32]) -
 
 #[cfg(test)]
 mod tests {
-    use super::{means, means_above};
+    use super::means_above;
     use crate::kernels::dispatch::forced;
+    use crate::kernels::learned::mean_magnitudes as means;
     use crate::kernels::parallel::CHUNK;
     use crate::kernels::tiling::Tiling;
     use std::sync::Mutex;

@@ -75,33 +75,18 @@ pub trait Uneven: Sealed {
 
 /// Calls `$with` with the codes of a casting, whatever their type is.
 macro_rules! cast_by {
-    ($casting:expr, $narrow:expr, |$codes:ident| $with:expr) => {{
-        let plain = 8;
+    ($casting:expr, $narrow:expr, |$codes:ident| $with:expr) => {
         match $casting {
             Casting::Sign => {
-                let $codes = Codes {
-                    bits: 1,
-                    cast: Sign,
-                    order: None,
-                };
+                let $codes = Codes::plain(1, Sign);
                 $with
             }
             Casting::E4M3 => {
-                let cast = Nearest::<E4M3>::NEW;
-                let $codes = Codes {
-                    bits: plain,
-                    cast,
-                    order: None,
-                };
+                let $codes = Codes::plain(8, Nearest::<E4M3>::NEW);
                 $with
             }
             Casting::E5M2 => {
-                let cast = Nearest::<E5M2>::NEW;
-                let $codes = Codes {
-                    bits: plain,
-                    cast,
-                    order: None,
-                };
+                let $codes = Codes::plain(8, Nearest::<E5M2>::NEW);
                 $with
             }
             Casting::Entries(entries) => {
@@ -128,7 +113,7 @@ macro_rules! cast_by {
                 }
             }
         }
-    }};
+    };
 }
 
 macro_rules! uneven {

@@ -4,15 +4,19 @@
 //! scale s = mean |w|        code = 1 if w ≥ 0, else 0        x = ±s
 //! ```
 
-use super::casting::{check_finite, granularity_settings, ones, with_parameters};
+use super::casting::{cast, non_finite_setting, with_parameters};
+use super::faults::{check_finite, filled};
+use super::granularity::granularity_settings;
 use super::{Granularity, NonFinite, Parameters, QuantizedTensor, Quantizer, Scheme};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::array;
+use crate::kernels::finite::all_finite;
 use crate::kernels::real::Sealed;
 use crate::kernels::trained::Trained;
 use crate::kernels::uneven::Casting;
 use ndarray::{ArrayRef, ArrayRefD, Dimension};
+use std::borrow::Cow;
 
 /// Quantizes to signs with the mean magnitude: XNOR-Net's binary weights.
 ///
@@ -60,7 +64,8 @@ impl Binary {
         }
     }
 
-    granularity_settings!(granularity, std::convert::identity::<Granularity>);
+    granularity_settings!(granularity);
+    non_finite_setting!();
 
     /// The weights as codes with these parameters; of this quantizer counts only what becomes of NaN and infinity.
     ///
@@ -87,22 +92,26 @@ impl Binary {
 
 impl<F: Float> Quantizer<F> for Binary {
     fn quantize_dyn(&self, weights: &ArrayRefD<F>) -> Result<QuantizedTensor> {
-        check_finite(weights, self.non_finite)?;
-        let tiling = self.granularity.tiling(weights.shape())?;
-        let mut scales = ones(&tiling, weights.shape())?;
-        if !weights.is_empty() {
-            let mut flat = array::elements(weights);
-            if self.non_finite == NonFinite::Clamp && flat.iter().any(|weight| !weight.is_finite())
-            {
-                for weight in flat.to_mut() {
-                    *weight = if weight.is_finite() {
-                        *weight
+        let shape = weights.shape();
+        let flat = array::elements(weights);
+        check_finite(&flat, shape, self.non_finite)?;
+        let tiling = self.granularity.tiling(shape)?;
+        let mut scales = filled(1.0, tiling.count(), shape)?;
+        if !flat.is_empty() {
+            let all_finite = self.non_finite == NonFinite::Error || all_finite(&flat);
+            let finite = if all_finite {
+                Cow::Borrowed(&flat[..])
+            } else {
+                let or_zero = |&weight: &F| {
+                    if weight.is_finite() {
+                        weight
                     } else {
                         F::zero()
-                    };
-                }
-            }
-            let means = <F as Trained>::mean_magnitudes(&flat, &tiling);
+                    }
+                };
+                flat.iter().map(or_zero).collect()
+            };
+            let means = <F as Trained>::mean_magnitudes(&finite, &tiling);
             for (channel, (scale, largest)) in scales.iter_mut().zip(means).enumerate() {
                 *scale = f32::narrow(largest).max(f32::MIN_POSITIVE);
                 if scale.is_infinite() {
@@ -111,6 +120,6 @@ impl<F: Float> Quantizer<F> for Binary {
             }
         }
         let parameters = Parameters::new(Scheme::binary(), self.granularity, scales);
-        with_parameters(weights, parameters, Casting::Sign, self.non_finite)
+        cast(&flat, shape, parameters, Casting::Sign)
     }
 }

@@ -1,5 +1,6 @@
 //! Which bytes a block of weights becomes.
 
+use super::faults::not_finite;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::array;
@@ -291,7 +292,7 @@ impl BlockFormat {
         self.codec()
             .encode(flat, blocks, tensor_scale)
             .map_err(|fault| match fault {
-                Fault::NotFinite(place) => not_finite(flat, shape, place),
+                Fault::NotFinite(place) => not_finite(flat, place, shape),
                 Fault::Scale(block) => {
                     let block_len = self.block_len();
                     let weights = flat[block * block_len..][..block_len].iter();
@@ -344,17 +345,12 @@ impl BlockFormat {
     }
 }
 
-fn not_finite<F: Float>(flat: &[F], shape: &[usize], place: usize) -> Error {
-    let index = shape::index_of(place, shape);
-    Error::not_finite("weight", index, flat[place].widen())
-}
-
 /// max|w| / (6 · 448), so that the largest block scale is the largest number of E4M3; at least the
 /// smallest normal f32.
 fn tensor_scale<F: Float>(flat: &[F], shape: &[usize]) -> Result<f32> {
     const CODES: f32 = 6.0 * 448.0;
     let spans = ranges::spans(flat, &Tiling::whole(flat.len()), Finite::Required)
-        .map_err(|place| not_finite(flat, shape, place))?;
+        .map_err(|place| not_finite(flat, place, shape))?;
     let largest = spans.iter().fold(F::zero(), |largest, span| {
         largest.max(span.high).max(-span.low)
     });

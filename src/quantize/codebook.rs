@@ -4,16 +4,14 @@
 //! scale s = max|w| / max|entry|        code = the number of the entry nearest to w / s
 //! ```
 
-use super::casting::{by_largest, granularity_settings, with_parameters};
+use super::casting::{by_largest, non_finite_setting, with_parameters};
+use super::granularity::granularity_settings;
 use super::{Granularity, NonFinite, Parameters, QuantizedTensor, Quantizer, Scheme};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::coding::Scaling;
 use crate::kernels::uneven::{Casting, Entries};
-use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
-
-/// Where nothing else is said, neighbours on the last axis that share a scale: bitsandbytes' default.
-const GROUP: usize = 64;
+use ndarray::{ArrayRef, ArrayRefD, Dimension};
 
 /// Quantizes to the nearest entry of a table, scaled so that the largest weight meets the largest entry.
 ///
@@ -105,6 +103,7 @@ impl Codebook {
     }
 
     granularity_settings!(granularity, Some);
+    non_finite_setting!();
 
     /// The same, where w · (1 / s), rounded twice, takes the place of w / s: bitsandbytes computes so, and near a
     /// boundary some weights fall on its other side.
@@ -207,14 +206,7 @@ pub(super) fn ascending(entries: &[f32], bits: u32, by_inverse: bool) -> Entries
 impl<F: Float> Quantizer<F> for Codebook {
     fn quantize_dyn(&self, weights: &ArrayRefD<F>) -> Result<QuantizedTensor> {
         let scheme = self.scheme()?;
-        let granularity = match (self.granularity, weights.ndim()) {
-            (Some(granularity), _) => granularity,
-            (None, 0) => Granularity::PerTensor,
-            (None, ndim) => Granularity::PerGroup {
-                axis: Axis(ndim - 1),
-                size: GROUP,
-            },
-        };
+        let granularity = Granularity::or_groups(self.granularity, weights.ndim());
         if let Some(index) = self.entries.iter().position(|entry| !entry.is_finite()) {
             let value = self.entries[index].into();
             return Err(Error::not_finite("entry of a codebook", vec![index], value));

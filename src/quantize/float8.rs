@@ -4,7 +4,8 @@
 //! scale s = max|w| / largest float        code = the bits of the float nearest to w / s
 //! ```
 
-use super::casting::{by_largest, granularity_settings, with_parameters};
+use super::casting::{by_largest, non_finite_setting, with_parameters};
+use super::granularity::granularity_settings;
 use super::{Granularity, Minifloat, NonFinite, Parameters, QuantizedTensor, Quantizer, Scheme};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -91,7 +92,8 @@ impl Float8 {
         Self::new(Format::E5M2)
     }
 
-    granularity_settings!(granularity, std::convert::identity::<Granularity>);
+    granularity_settings!(granularity);
+    non_finite_setting!();
 
     /// What the codes mean.
     pub const fn scheme(&self) -> Scheme {

@@ -1,6 +1,6 @@
 //! Codes with parameters that exist, and parameters of ranges that are known.
 
-use super::linear::not_finite;
+use super::faults::not_finite;
 use super::{Linear, Parameters, QuantizedTensor};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -113,7 +113,7 @@ impl Linear {
         tensor: &mut QuantizedTensor,
     ) -> Result<()> {
         parameters.check_integer(weights.shape())?;
-        let finite = self.finite()?;
+        let finite = self.non_finite.for_codes()?;
         let scheme = parameters.scheme();
         let tiling = parameters.granularity().tiling(weights.shape())?;
         let (mut packed, _, _) = tensor.take_buffers();

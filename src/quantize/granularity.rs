@@ -40,6 +40,37 @@ pub enum Granularity {
     PerBlock(BlockShape),
 }
 
+/// The settings of who shares a scale, for each quantizer that has a choice.
+macro_rules! granularity_settings {
+    ($field:ident $(, $wrap:path)?) => {
+        /// The same with another granularity.
+        #[must_use]
+        pub const fn granularity(mut self, granularity: $crate::quantize::Granularity) -> Self {
+            self.$field = $($wrap)?(granularity);
+            self
+        }
+
+        /// The same with one scale for each index on `axis`.
+        #[must_use]
+        pub const fn per_channel(self, axis: ndarray::Axis) -> Self {
+            self.granularity($crate::quantize::Granularity::PerChannel(axis))
+        }
+
+        /// The same with one scale for each `size` neighbours along `axis`.
+        #[must_use]
+        pub const fn per_group(self, axis: ndarray::Axis, size: usize) -> Self {
+            self.granularity($crate::quantize::Granularity::PerGroup { axis, size })
+        }
+
+        /// The same with one scale for each lane along the last axis.
+        #[must_use]
+        pub const fn per_token(self) -> Self {
+            self.granularity($crate::quantize::Granularity::PerToken)
+        }
+    };
+}
+pub(super) use granularity_settings;
+
 /// The lengths of a block along each axis of a tensor, of at most eight axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
@@ -111,6 +142,18 @@ fn no_length(what: &'static str) -> Error {
 }
 
 impl Granularity {
+    /// This, or where nothing is said groups of 64 neighbours along the last axis: the default of bitsandbytes and HQQ.
+    pub(super) fn or_groups(given: Option<Self>, axes: usize) -> Self {
+        const GROUP: usize = 64;
+        given.unwrap_or(match axes {
+            0 => Self::PerTensor,
+            axes => Self::PerGroup {
+                axis: Axis(axes - 1),
+                size: GROUP,
+            },
+        })
+    }
+
     /// How many scales a tensor of this shape has.
     ///
     /// # Examples

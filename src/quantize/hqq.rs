@@ -1,15 +1,13 @@
 //! Half-quadratic quantization: zero points that are floats, moved until the error is small.
 
-use super::singles::{filled, singles, too_large};
+use super::faults::{filled, singles, too_large};
+use super::granularity::granularity_settings;
 use super::{Granularity, Parameters, QuantizedTensor, Quantizer, Scheme};
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::kernels::hqq::{Solver, solve};
 use crate::kernels::{array, pack, shifted};
-use ndarray::{ArrayRefD, Axis};
-
-/// How many neighbours share a scale unless it is said.
-const GROUP: usize = 64;
+use ndarray::ArrayRefD;
 
 /// Half-quadratic quantization (Badri and Shaji 2023): better codes at 2 to 4 bits, without data.
 ///
@@ -20,7 +18,7 @@ const GROUP: usize = 64;
 /// | [`lp_norm`](Self::lp_norm) | p of the norm of the error | 0.7 | above 0, at most 1 |
 /// | [`beta`](Self::beta) | β, how much of the error is quadratic | 6 | positive, finite |
 /// | [`kappa`](Self::kappa) | what β is multiplied by each time | 1.01 | at least 1, finite |
-/// | [`iterations`](Self::iterations) | how often a zero point moves | 20 | |
+/// | [`iterations`](Self::iterations) | how often a zero point moves | 20 | at most 1000000 |
 /// | [`round_zero`](Self::round_zero) | whether zero points start from an integer | no | |
 ///
 /// The scale of a group is s = (max − min) / (2ᵇ − 1), at least the smallest normal f32, and a code c means
@@ -95,24 +93,7 @@ impl Hqq {
         }
     }
 
-    /// The same with another granularity.
-    #[must_use]
-    pub const fn granularity(mut self, granularity: Granularity) -> Self {
-        self.granularity = Some(granularity);
-        self
-    }
-
-    /// The same with one scale for each `size` neighbours along `axis`.
-    #[must_use]
-    pub const fn per_group(self, axis: Axis, size: usize) -> Self {
-        self.granularity(Granularity::PerGroup { axis, size })
-    }
-
-    /// The same with one scale for each index on `axis`.
-    #[must_use]
-    pub const fn per_channel(self, axis: Axis) -> Self {
-        self.granularity(Granularity::PerChannel(axis))
-    }
+    granularity_settings!(granularity, Some);
 
     /// The same with another norm of the error.
     #[must_use]
@@ -210,13 +191,7 @@ impl<F: Float> Quantizer<F> for Hqq {
         let scheme = self.scheme()?;
         let solver = self.solver()?;
         let shape = weights.shape();
-        let granularity = self.granularity.unwrap_or(match shape.len() {
-            0 => Granularity::PerTensor,
-            axes => Granularity::PerGroup {
-                axis: Axis(axes - 1),
-                size: GROUP,
-            },
-        });
+        let granularity = Granularity::or_groups(self.granularity, shape.len());
         let tiling = granularity.tiling(shape)?;
         let mut scales = filled(1.0, tiling.count(), shape)?;
         let mut zeros = filled(0.0, tiling.count(), shape)?;

@@ -1,7 +1,8 @@
 //! Quantizes to the means of clusters: weights that share values.
 
-use super::casting::{check_finite, with_parameters};
+use super::casting::cast;
 use super::codebook::ascending;
+use super::faults::check_finite;
 use super::{Granularity, Linear, NonFinite, Parameters, QuantizedTensor, Quantizer, Scheme};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -169,17 +170,23 @@ impl KMeans {
 impl<F: Float> Quantizer<F> for KMeans {
     fn quantize_dyn(&self, weights: &ArrayRefD<F>) -> Result<QuantizedTensor> {
         let scheme = self.scheme()?;
-        check_finite(weights, self.non_finite)?;
-        let mut flat = array::elements(weights);
-        if self.non_finite == NonFinite::Clamp {
+        let flat = array::elements(weights);
+        check_finite(&flat, weights.shape(), self.non_finite)?;
+        let finite = if self.non_finite == NonFinite::Clamp {
             let finite = flat.iter().copied().filter(|weight| weight.is_finite());
-            flat = Cow::Owned(finite.collect());
-        }
-        let table = self.entries(&flat)?;
+            finite.collect()
+        } else {
+            Cow::Borrowed(&flat[..])
+        };
+        let table = self.entries(&finite)?;
         let entries = ascending(&table, self.bits, false);
         let parameters =
             Parameters::new(scheme, Granularity::PerTensor, vec![1.0]).with_codebook(table);
-        let casting = Casting::Entries(&entries);
-        with_parameters(weights, parameters, casting, self.non_finite)
+        cast(
+            &flat,
+            weights.shape(),
+            parameters,
+            Casting::Entries(&entries),
+        )
     }
 }

@@ -8,21 +8,20 @@
 //! where memory is the limit; multiplying by the rounded inverse, as PyTorch does, moves some ties:
 //! see [`Profile`].
 
+use super::faults::{reserve, trouble};
+use super::granularity::granularity_settings;
 use super::profile::Shape;
 use super::{
     FakeQuantizer, Granularity, NonFinite, Parameters, Profile, QuantizedTensor, Quantizer,
     QuantizerExt, Rounding, Scheme,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::float::Float;
 use crate::kernels::fit::Fit;
-use crate::kernels::fitted::Trouble;
-use crate::kernels::ranges::Finite;
-use crate::kernels::real::{Real, Sealed};
+use crate::kernels::real::Sealed;
 use crate::kernels::tiling::Tiling;
 use crate::kernels::{array, pack};
-use crate::shape;
-use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
+use ndarray::{ArrayRef, ArrayRefD, Dimension};
 
 /// Quantizes to the nearest of evenly spaced numbers.
 ///
@@ -63,11 +62,11 @@ use ndarray::{ArrayRef, ArrayRefD, Axis, Dimension};
 ///
 /// # Errors
 ///
-/// * [`Error::BitsOutOfRange`]: no such width.
-/// * [`Error::NotANumber`], [`Error::Infinite`]: the first weight that is not finite.
-/// * [`Error::NoCodeForNan`]: NaN should be propagated.
-/// * [`Error::AxisOutOfRange`] and the others of [`Granularity::scales`].
-/// * [`Error::ScaleOverflow`]: weights in f64 that are too large for a scale in f32.
+/// * [`Error::BitsOutOfRange`](crate::Error::BitsOutOfRange): no such width.
+/// * [`Error::NotANumber`](crate::Error::NotANumber), [`Error::Infinite`](crate::Error::Infinite): the first weight that is not finite.
+/// * [`Error::NoCodeForNan`](crate::Error::NoCodeForNan): NaN should be propagated.
+/// * [`Error::AxisOutOfRange`](crate::Error::AxisOutOfRange) and the others of [`Granularity::scales`].
+/// * [`Error::ScaleOverflow`](crate::Error::ScaleOverflow): weights in f64 that are too large for a scale in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Linear {
@@ -77,7 +76,7 @@ pub struct Linear {
     pub(super) shape: Shape,
     signed: bool,
     pub(super) rounding: Rounding,
-    non_finite: NonFinite,
+    pub(super) non_finite: NonFinite,
 }
 
 impl Linear {
@@ -115,30 +114,7 @@ impl Linear {
         self
     }
 
-    /// The same with another granularity.
-    #[must_use]
-    pub const fn granularity(mut self, granularity: Granularity) -> Self {
-        self.granularity = granularity;
-        self
-    }
-
-    /// The same with one scale for each index on `axis`.
-    #[must_use]
-    pub const fn per_channel(self, axis: Axis) -> Self {
-        self.granularity(Granularity::PerChannel(axis))
-    }
-
-    /// The same with one scale for each `size` neighbours along `axis`.
-    #[must_use]
-    pub const fn per_group(self, axis: Axis, size: usize) -> Self {
-        self.granularity(Granularity::PerGroup { axis, size })
-    }
-
-    /// The same with one scale for each lane along the last axis.
-    #[must_use]
-    pub const fn per_token(self) -> Self {
-        self.granularity(Granularity::PerToken)
-    }
+    granularity_settings!(granularity);
 
     /// The same with somebody else's arithmetic.
     #[must_use]
@@ -165,7 +141,7 @@ impl Linear {
     ///
     /// # Errors
     ///
-    /// [`Error::BitsOutOfRange`]: no such width.
+    /// [`Error::BitsOutOfRange`](crate::Error::BitsOutOfRange): no such width.
     pub fn scheme(&self) -> Result<Scheme> {
         self.profile.scheme(self.bits, self.shape, self.signed)
     }
@@ -186,10 +162,6 @@ impl Linear {
     /// Which weights share a scale.
     pub(super) fn tiling(&self, shape: &[usize]) -> Result<Tiling> {
         self.granularity.tiling(shape)
-    }
-
-    pub(super) fn finite(&self) -> Result<Finite> {
-        self.non_finite.for_codes()
     }
 
     /// The weights as codes, in the memory of another tensor.
@@ -219,14 +191,7 @@ impl Linear {
         let finite = self.non_finite.for_codes()?;
         let tiling = self.granularity.tiling(weights.shape())?;
         let (mut packed, mut scales, mut zero_points) = tensor.take_buffers();
-        // An array without elements may have more channels than there is memory.
-        if scales
-            .try_reserve_exact(tiling.count().saturating_sub(scales.len()))
-            .is_err()
-        {
-            let shape = weights.shape().to_vec();
-            return Err(Error::ShapeOverflow { shape });
-        }
+        reserve(&mut scales, tiling.count(), weights.shape())?;
         scales.resize(tiling.count(), 1.0);
         packed.resize(pack::bytes_for(weights.len(), scheme.bits()), 0);
         let zeros = if scheme.has_zero_points() {
@@ -245,32 +210,14 @@ impl Linear {
             let coding = self.profile.coding(scheme, self.rounding);
             let how = (fit, finite, coding);
             let to = (&mut scales[..], &mut zero_points[..], &mut packed[..]);
-            <F as Sealed>::fit_and_encode(&flat, &tiling, how, to).map_err(
-                |trouble| match trouble {
-                    Trouble::NotFinite(place) => not_finite(&flat, place, weights.shape()),
-                    Trouble::Overflow(channel) => {
-                        let mut largest = 0.0_f64;
-                        tiling.stretches(0..flat.len(), |stretch, tiles| {
-                            if tiles.contains(&channel) {
-                                let part = flat[stretch].iter().map(|x| x.widen().abs());
-                                largest = part.fold(largest, f64::max);
-                            }
-                        });
-                        Error::ScaleOverflow { channel, largest }
-                    }
-                },
-            )?;
+            <F as Sealed>::fit_and_encode(&flat, &tiling, how, to)
+                .map_err(|met| trouble(met, &flat, &tiling, weights.shape()))?;
         }
         let parameters =
             Parameters::new(scheme, self.granularity, scales).with_zero_points(zero_points);
         *tensor = QuantizedTensor::from_checked(weights.shape(), packed, parameters);
         Ok(())
     }
-}
-
-/// The error for the weight at `place`.
-pub(super) fn not_finite<F: Float>(flat: &[F], place: usize, shape: &[usize]) -> Error {
-    Error::not_finite("weight", shape::index_of(place, shape), flat[place].widen())
 }
 
 impl<F: Float> Quantizer<F> for Linear {

@@ -24,6 +24,7 @@ mod by_name;
 mod casting;
 mod codebook;
 mod fake;
+mod faults;
 mod float8;
 mod given;
 mod granularity;
@@ -40,7 +41,6 @@ mod profile;
 mod quantizer;
 mod range;
 mod scheme;
-mod singles;
 mod tensor;
 mod ternary;
 

@@ -1,6 +1,7 @@
 //! Ternary codes: −1, 0 and 1 times a mean.
 
-use super::singles::{filled, singles, too_large};
+use super::faults::{filled, singles, too_large};
+use super::granularity::granularity_settings;
 use super::{Granularity, Parameters, QuantizedTensor, Quantizer, Scheme};
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -8,8 +9,9 @@ use crate::kernels::coding::{Coding, Known, Rounded, Scaling, Steps};
 use crate::kernels::ranges::Finite;
 use crate::kernels::real::Sealed;
 use crate::kernels::tiling::Tiling;
+use crate::kernels::trained::Trained;
 use crate::kernels::{array, pack, ternary};
-use ndarray::{ArrayRefD, Axis};
+use ndarray::ArrayRefD;
 
 /// How ternary codes and their scale are found.
 ///
@@ -105,24 +107,7 @@ impl Ternary {
         }
     }
 
-    /// The same with another granularity.
-    #[must_use]
-    pub const fn granularity(mut self, granularity: Granularity) -> Self {
-        self.granularity = granularity;
-        self
-    }
-
-    /// The same with one scale for each index on `axis`.
-    #[must_use]
-    pub const fn per_channel(self, axis: Axis) -> Self {
-        self.granularity(Granularity::PerChannel(axis))
-    }
-
-    /// The same with one scale for each `size` neighbours along `axis`.
-    #[must_use]
-    pub const fn per_group(self, axis: Axis, size: usize) -> Self {
-        self.granularity(Granularity::PerGroup { axis, size })
-    }
+    granularity_settings!(granularity);
 
     /// The same with another least scale.
     #[must_use]
@@ -133,7 +118,7 @@ impl Ternary {
 
     /// The scales that codes are found with, and those that are stored.
     fn scales(&self, singles: &[f32], tiling: &Tiling) -> (Vec<f32>, Vec<f32>) {
-        let means = ternary::means(singles, tiling);
+        let means = <f32 as Trained>::mean_magnitudes(singles, tiling);
         match self.rule {
             TernaryRule::AbsMean => {
                 let scales: Vec<f32> = means

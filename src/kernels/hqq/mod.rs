@@ -20,6 +20,7 @@ use crate::kernels::dispatch::vectorize;
 use crate::kernels::exp::softened_f32;
 use crate::kernels::log::{ln_f64, normal_ln_f32};
 use crate::kernels::parallel::{CHUNK, for_chunks_of_each};
+use crate::kernels::real::Real;
 use crate::kernels::tiling::Tiling;
 use std::ops::Range;
 
@@ -28,8 +29,6 @@ const LANES: usize = 16;
 const LARGE: usize = 1024;
 /// Rows between two sums in f64.
 const ROWS: usize = 256;
-/// Adding it rounds to an integer, ties to even.
-const MAGIC: f32 = 12_582_912.0;
 /// The error below which the power is not looked at: far below where v begins to be 0.
 const LEAST_ERROR: f32 = 1e-12;
 
@@ -300,8 +299,7 @@ fn terms(row: &Lanes<f32>, zeros: &Lanes<f32>, highest: f32, turn: Turn) -> [Lan
         let place = row[lane] + zeros[lane];
         let held = if place > highest { highest } else { place };
         let held = if held < 0.0 { 0.0 } else { held };
-        let code = (held + MAGIC) - MAGIC;
-        let error = place - code;
+        let error = place - held.rounded();
         terms[0][lane] = error * share(error.abs(), turn);
         terms[1][lane] = error * error;
     }
