@@ -20,6 +20,7 @@ pub mod calibrate;
 pub mod distill;
 #[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 pub mod formats;
+pub mod infer;
 pub mod prelude;
 pub mod prune;
 pub mod quantize;

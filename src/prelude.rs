@@ -7,6 +7,8 @@ pub use crate::calibrate::{Observer, ObserverExt};
 #[doc(no_inline)]
 pub use crate::distill::{Loss, Student, Teacher};
 #[doc(no_inline)]
+pub use crate::infer::Layer;
+#[doc(no_inline)]
 pub use crate::prune::{Importance, Pruner, PrunerExt};
 #[doc(no_inline)]
 pub use crate::quantize::{Quantizer, QuantizerExt};

@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["float", "shape"],
     &["mask", "calibrate", "schedule"],
     &["prune", "quantize", "distill"],
-    &["report", "formats"],
+    &["infer", "report", "formats"],
     &["lib", "prelude"],
 ];
 

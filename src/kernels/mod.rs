@@ -49,6 +49,7 @@ pub(crate) mod grouped;
 pub(crate) mod halves;
 pub(crate) mod histogram;
 pub(crate) mod hqq;
+pub(crate) mod integer;
 pub(crate) mod keys;
 mod learned;
 pub(crate) mod likeliest;

@@ -4,6 +4,7 @@
 //! the order of the chunks: combining them in that order gives the same bits on any pool. A single
 //! chunk never touches rayon.
 
+use ndarray::{ArrayViewMut2, Axis};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -149,9 +150,51 @@ pub(crate) fn map_chunks_of_three<A: Send, B: Send, C: Send, R: Send>(
         .collect()
 }
 
+/// Hands out `out` in blocks of at most `rows` × `columns`, together with the place of their first element. Without
+/// allocating: halves are halved.
+pub(crate) fn for_blocks(
+    out: ArrayViewMut2<'_, f32>,
+    (rows, columns): (usize, usize),
+    task: &(impl Fn((usize, usize), ArrayViewMut2<'_, f32>) + Sync),
+) {
+    halve(out, (0, 0), (rows.max(1), columns.max(1)), task);
+}
+
+fn halve(
+    out: ArrayViewMut2<'_, f32>,
+    start: (usize, usize),
+    block: (usize, usize),
+    task: &(impl Fn((usize, usize), ArrayViewMut2<'_, f32>) + Sync),
+) {
+    let (tall, wide) = (out.nrows().div_ceil(block.0), out.ncols().div_ceil(block.1));
+    if tall == 0 || wide == 0 {
+        return;
+    }
+    if tall == 1 && wide == 1 {
+        return task(start, out);
+    }
+    // Columns first: blocks side by side share the rows that they read, which are few.
+    let (axis, at) = if wide > 1 {
+        (Axis(1), wide / 2 * block.1)
+    } else {
+        (Axis(0), tall / 2 * block.0)
+    };
+    let (first, second) = out.split_at(axis, at);
+    let next = match axis {
+        Axis(0) => (start.0 + at, start.1),
+        _ => (start.0, start.1 + at),
+    };
+    rayon::join(
+        || halve(first, start, block, task),
+        || halve(second, next, block, task),
+    );
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{fold_ranges, for_chunks_mut, for_chunks_of_each, map_chunks_mut, map_ranges};
+    use super::{
+        fold_ranges, for_blocks, for_chunks_mut, for_chunks_of_each, map_chunks_mut, map_ranges,
+    };
 
     #[test]
     fn ranges_cover_everything_once_and_in_order() {
@@ -197,5 +240,21 @@ mod tests {
             assert!((0..len).all(|i| a[i] == i / 10 && b[i] == i / 10 + 1));
         }
         for_chunks_of_each::<u8, 0>([], 10, |_, []| {});
+    }
+
+    #[test]
+    fn blocks_cover_everything_once() {
+        for shape in [(0, 3), (3, 0), (1, 1), (5, 17), (16, 8), (1, 100)] {
+            let mut out = ndarray::Array2::zeros(shape);
+            for_blocks(out.view_mut(), (4, 8), &|(row, column), mut block| {
+                assert!(
+                    row % 4 == 0 && column % 8 == 0 && block.nrows() <= 4 && block.ncols() <= 8
+                );
+                block.indexed_iter_mut().for_each(|((i, j), value)| {
+                    *value += ((row + i) * shape.1 + column + j) as f32 + 1.0;
+                });
+            });
+            assert!(out.iter().enumerate().all(|(i, &x)| x == i as f32 + 1.0));
+        }
     }
 }

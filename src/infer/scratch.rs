@@ -1,0 +1,43 @@
+//! Memory that layers use while they compute.
+
+/// Memory that layers use while they compute, kept from call to call.
+///
+/// One scratch serves any number of layers of any kind, one after the other; it grows to what the largest needs and
+/// stays there. What it holds between calls has no meaning.
+///
+/// # Examples
+///
+/// ```
+/// use rarefy::infer::Scratch;
+///
+/// let scratch = Scratch::default();
+/// assert_eq!(scratch.bytes(), 0);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    /// Codes of activations.
+    pub(super) codes: Vec<u8>,
+    /// Codes of 16 bits.
+    pub(super) wide: Vec<i16>,
+    /// Scales and other floats.
+    pub(super) floats: Vec<f32>,
+    /// Sums of codes.
+    pub(super) sums: Vec<i32>,
+}
+
+impl Scratch {
+    /// How many bytes it holds now.
+    pub fn bytes(&self) -> usize {
+        self.codes.capacity()
+            + 2 * self.wide.capacity()
+            + 4 * (self.floats.capacity() + self.sums.capacity())
+    }
+}
+
+/// The first `len` numbers of `buffer`, which grows where it is shorter.
+pub(super) fn take<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
+    if buffer.len() < len {
+        buffer.resize(len, T::default());
+    }
+    &mut buffer[..len]
+}
