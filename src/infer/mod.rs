@@ -12,8 +12,11 @@
 //! once, unless its page says otherwise.
 
 mod bias;
+mod dense;
 mod layer;
 mod scratch;
+pub mod speed;
 
+pub use dense::DenseLinear;
 pub use layer::Layer;
 pub use scratch::Scratch;
