@@ -34,7 +34,8 @@ mod mask;
 mod shape;
 
 pub use error::{
-    BiasError, CalibrationError, CouplingError, Error, External, FeatureError, FileError, Result,
+    BiasError, CalibrationError, CouplingError, Error, External, FeatureError, FileError,
+    InferError, Result,
 };
 pub use float::Float;
 pub use mask::Mask;

@@ -6,6 +6,7 @@ mod coupling;
 mod external;
 mod feature;
 mod file;
+mod infer;
 
 pub use bias::BiasError;
 pub use calibration::CalibrationError;
@@ -13,6 +14,7 @@ pub use coupling::CouplingError;
 pub use external::{External, Result};
 pub use feature::FeatureError;
 pub use file::FileError;
+pub use infer::InferError;
 
 /// What can go wrong. Each message says what was given and what would be right; an index has a number an axis.
 ///
@@ -486,6 +488,10 @@ pub enum Error {
     /// Axes are declared to be coupled that cannot be.
     #[error(transparent)]
     Coupling(CouplingError),
+
+    /// A layer cannot be made of these weights, or not compute.
+    #[error(transparent)]
+    Infer(InferError),
 
     /// A failure of the caller's own code: a model, a teacher, a loss.
     #[error(transparent)]
