@@ -9,6 +9,7 @@ use crate::kernels::real::Real;
 use crate::kernels::{dense, finite};
 use crate::shape;
 use ndarray::{ArrayRef1, ArrayRef2};
+use std::fmt;
 
 /// A linear layer whose weights are floats: what compressed layers are measured against, and what takes their place
 /// where they do not pay.
@@ -33,7 +34,7 @@ use ndarray::{ArrayRef1, ArrayRef2};
 /// assert_eq!(layer.bytes(), 6 * 4 + 2 * 4);
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct DenseLinear {
     inputs: usize,
     outputs: usize,
@@ -76,6 +77,16 @@ impl DenseLinear {
     }
 }
 
+impl fmt::Debug for DenseLinear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DenseLinear")
+            .field("inputs", &self.inputs)
+            .field("outputs", &self.outputs)
+            .field("bias", &!self.bias.is_empty())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Layer for DenseLinear {
     fn inputs(&self) -> usize {
         self.inputs
@@ -99,7 +110,7 @@ impl Layer for DenseLinear {
         if let Some(place) = finite::first_not_finite(x) {
             let index = shape::index_of(place, x.shape());
             let value = f64::from(x[[index[0], index[1]]]);
-            return Err(Error::not_finite("input", index, value));
+            return Err(Error::not_finite("activation", index, value));
         }
         let x = match x.as_slice() {
             Some(x) => x,
