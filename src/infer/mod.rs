@@ -12,8 +12,13 @@
 //! once, unless its page says otherwise.
 
 mod bias;
+mod eight_bits;
 mod layer;
+mod quantized_conv2d;
+mod quantized_linear;
 mod scratch;
 
 pub use layer::Layer;
+pub use quantized_conv2d::QuantizedConv2d;
+pub use quantized_linear::QuantizedLinear;
 pub use scratch::Scratch;
