@@ -2,7 +2,6 @@
 
 use super::Scratch;
 use crate::error::Result;
-use crate::kernels::finite;
 use crate::shape;
 use ndarray::{Array2, ArrayRef2};
 use std::fmt::Debug;

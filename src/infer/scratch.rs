@@ -17,6 +17,10 @@
 pub struct Scratch {
     /// Codes of activations.
     pub(super) codes: Vec<u8>,
+    /// Codes of an image, with its border.
+    pub(super) image: Vec<u8>,
+    /// Codes of the patches of an image.
+    pub(super) patches: Vec<u8>,
     /// Codes of 16 bits.
     pub(super) wide: Vec<i16>,
     /// Scales and other floats.
@@ -29,6 +33,8 @@ impl Scratch {
     /// How many bytes it holds now.
     pub fn bytes(&self) -> usize {
         self.codes.capacity()
+            + self.image.capacity()
+            + self.patches.capacity()
             + 2 * self.wide.capacity()
             + 4 * (self.floats.capacity() + self.sums.capacity())
     }

@@ -70,8 +70,9 @@ fn larger<B: Ord>(a: B, b: B) -> B {
     if b > a { b } else { a }
 }
 
+/// The largest magnitude of some values, or none.
 #[inline(always)]
-fn largest_of<F: Real>(values: &[F]) -> F::Bits {
+pub(super) fn largest_of<F: Real>(values: &[F]) -> F::Bits {
     let (blocks, rest) = values.as_chunks::<LANES>();
     let mut largest = [F::Bits::default(); LANES];
     for block in blocks {

@@ -150,6 +150,49 @@ pub(crate) fn map_chunks_of_three<A: Send, B: Send, C: Send, R: Send>(
         .collect()
 }
 
+/// Hands out three slices in chunks of their own lengths, those of one number together; a slice that is shorter gives
+/// empty ones at the end. Without allocating. The first result in order that is something.
+pub(crate) fn first_of_three<A: Send, B: Send, C: Send, R: Send>(
+    a: (&mut [A], usize),
+    b: (&mut [B], usize),
+    c: (&mut [C], usize),
+    task: &(impl Fn(usize, &mut [A], &mut [B], &mut [C]) -> Option<R> + Sync),
+) -> Option<R> {
+    halve_three(a, b, c, 0, task)
+}
+
+fn halve_three<A: Send, B: Send, C: Send, R: Send>(
+    (a, chunk_a): (&mut [A], usize),
+    (b, chunk_b): (&mut [B], usize),
+    (c, chunk_c): (&mut [C], usize),
+    first: usize,
+    task: &(impl Fn(usize, &mut [A], &mut [B], &mut [C]) -> Option<R> + Sync),
+) -> Option<R> {
+    let chunks = a.len().div_ceil(chunk_a);
+    match chunks {
+        0 => return None,
+        1 => return task(first, a, b, c),
+        _ => {}
+    }
+    let half = chunks / 2;
+    let (a, a_rest) = a.split_at_mut(half * chunk_a);
+    let (b, b_rest) = b.split_at_mut(b.len().min(half * chunk_b));
+    let (c, c_rest) = c.split_at_mut(c.len().min(half * chunk_c));
+    let (front, back) = rayon::join(
+        || halve_three((a, chunk_a), (b, chunk_b), (c, chunk_c), first, task),
+        || {
+            halve_three(
+                (a_rest, chunk_a),
+                (b_rest, chunk_b),
+                (c_rest, chunk_c),
+                first + half,
+                task,
+            )
+        },
+    );
+    front.or(back)
+}
+
 /// Hands out `out` in blocks of at most `rows` × `columns`, together with the place of their first element. Without
 /// allocating: halves are halved.
 pub(crate) fn for_blocks(
@@ -193,7 +236,8 @@ fn halve(
 #[cfg(test)]
 mod tests {
     use super::{
-        fold_ranges, for_blocks, for_chunks_mut, for_chunks_of_each, map_chunks_mut, map_ranges,
+        first_of_three, fold_ranges, for_blocks, for_chunks_mut, for_chunks_of_each,
+        map_chunks_mut, map_ranges,
     };
 
     #[test]
@@ -240,6 +284,21 @@ mod tests {
             assert!((0..len).all(|i| a[i] == i / 10 && b[i] == i / 10 + 1));
         }
         for_chunks_of_each::<u8, 0>([], 10, |_, []| {});
+    }
+
+    #[test]
+    fn three_slices_go_together_and_the_first_result_counts() {
+        for len in [0, 1, 10, 25] {
+            let (mut a, mut b, mut c) = (vec![0; 2 * len], vec![0; len], vec![0; 3]);
+            let first = first_of_three((&mut a, 8), (&mut b, 4), (&mut c, 4), &|task, a, b, c| {
+                assert!(a.len() == 2 * b.len() && c.len() == if task == 0 { 3 } else { 0 });
+                a.fill(task);
+                b.fill(task);
+                (task >= 1).then_some(task)
+            });
+            assert_eq!(first, (len > 4).then_some(1));
+            assert!((0..len).all(|i| a[2 * i] == i / 4 && b[i] == i / 4));
+        }
     }
 
     #[test]

@@ -1,5 +1,16 @@
 //! Products of integers.
 //!
-//! Exact: what they give is the integer that the formula means, for all inputs, at every instruction set.
+//! Exact: what they give is the integer that the formula means, for all inputs, at every instruction set and for any
+//! number of threads. Nothing saturates on the way, and sums are split before they could overflow.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+pub(crate) mod codes;
 pub(crate) mod machine;
+pub(crate) mod panels;
+pub(crate) mod patches;
+mod portable;
+pub(crate) mod product;
+mod tile;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
