@@ -3,10 +3,11 @@
 
 use crate::stored::{Stored, Tensor};
 use crate::text::CONTEXT;
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Ix1, Ix2, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Ix1, Ix2, s};
 use rarefy::Result;
-use rarefy::infer::{DenseLinear, Scratch};
+use rarefy::infer::{DenseLinear, QuantizedLinear, Scratch};
 use rarefy::prelude::*;
+use rarefy::quantize::{Granularity, Parameters, QuantizedTensor};
 
 /// Embedding, and the layers that multiply.
 pub struct Layers {
@@ -78,7 +79,7 @@ impl Layers {
     /// The logits of the character after these.
     pub fn next(&mut self, window: &[u8; CONTEXT]) -> Result<ArrayView1<'_, f32>> {
         let logits = self.logits(ArrayView2::from(std::slice::from_ref(window)))?;
-        Ok(logits.index_axis_move(ndarray::Axis(0), 0))
+        Ok(logits.index_axis_move(Axis(0), 0))
     }
 }
 
@@ -88,8 +89,18 @@ fn layer(weights: &Tensor, bias: &Array1<f32>) -> Result<Box<dyn Layer>> {
     Ok(match weights {
         Tensor::Dense(_) => Box::new(DenseLinear::new(&matrix(weights).t(), Some(bias))?),
         Tensor::Sparse { .. } => Box::new(DenseLinear::new(&matrix(weights).t(), Some(bias))?),
-        Tensor::Quantized(_) => Box::new(DenseLinear::new(&matrix(weights).t(), Some(bias))?),
+        Tensor::Quantized(codes) => {
+            Box::new(QuantizedLinear::from_tensor(&turned(codes)?, Some(bias))?)
+        }
     })
+}
+
+/// The same codes and scales with the axes exchanged: a scale for each column becomes one for each row.
+fn turned(weights: &QuantizedTensor) -> Result<QuantizedTensor> {
+    let parameters = weights.parameters();
+    let by_row = Granularity::PerChannel(Axis(0));
+    let turned = Parameters::new(parameters.scheme(), by_row, parameters.scales().to_vec());
+    QuantizedTensor::from_codes(&weights.codes().t(), turned)
 }
 
 fn matrix(tensor: &Tensor) -> Array2<f32> {
