@@ -12,12 +12,15 @@
 //! once, unless its page says otherwise.
 
 mod bias;
+mod dense;
 mod eight_bits;
 mod layer;
 mod quantized_conv2d;
 mod quantized_linear;
 mod scratch;
+pub mod speed;
 
+pub use dense::DenseLinear;
 pub use layer::Layer;
 pub use quantized_conv2d::QuantizedConv2d;
 pub use quantized_linear::QuantizedLinear;
