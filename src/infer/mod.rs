@@ -18,6 +18,7 @@ mod layer;
 mod quantized_conv2d;
 mod quantized_linear;
 mod scratch;
+mod sparse;
 pub mod speed;
 
 pub use dense::DenseLinear;
@@ -25,3 +26,4 @@ pub use layer::Layer;
 pub use quantized_conv2d::QuantizedConv2d;
 pub use quantized_linear::QuantizedLinear;
 pub use scratch::Scratch;
+pub use sparse::{Csr, SparseFormat, SparseLinear};

@@ -77,6 +77,7 @@ pub(crate) mod select;
 pub(crate) mod shifted;
 pub(crate) mod short_groups;
 pub(crate) mod sort;
+pub(crate) mod sparse;
 pub(crate) mod standard;
 pub(crate) mod stream;
 pub(crate) mod tail;
