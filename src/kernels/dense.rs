@@ -122,10 +122,20 @@ fn add<A: Arithmetic>(mut sums: Lanes, x: &Lanes, weights: &Lanes) -> Lanes {
     sums
 }
 
+/// The rest of a row and zeros. Eight at a time: copying an unknown number calls a function.
 #[inline(always)]
 fn filled_up(rest: &[f32]) -> Lanes {
     let mut lanes = [0.0; LANES];
-    lanes[..rest.len()].copy_from_slice(rest);
+    let (rest, last) = rest.as_chunks::<8>();
+    let to = lanes.as_chunks_mut::<8>().0;
+    for (to, rest) in to.iter_mut().zip(rest) {
+        *to = *rest;
+    }
+    if let Some(to) = to.get_mut(rest.len()) {
+        for (to, last) in to.iter_mut().zip(last) {
+            *to = *last;
+        }
+    }
     lanes
 }
 
