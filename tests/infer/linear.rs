@@ -301,5 +301,5 @@ fn what_does_not_fit_is_refused() {
         Granularity::PerTensor,
         vec![1.0],
     );
-    assert!(fixed(wide).starts_with("weights must have integer codes"));
+    assert!(fixed(wide).starts_with("activations must have integer codes of at most 8 bits"));
 }
