@@ -50,7 +50,7 @@ fn run(
 fn linear(c: &mut Criterion) {
     for (inputs, outputs) in SHAPES {
         let weights = floors::normal((outputs, inputs), 0.02, 1);
-        let layer = QuantizedLinear::new::<f32>(&weights, None).expect("weights are finite");
+        let layer = QuantizedLinear::new(&weights, None).expect("weights are finite");
         let seven = layer.clone().seven_bit_activations();
         let codes = Linear::new(8)
             .quantize(&weights)
@@ -95,7 +95,7 @@ fn convolution(c: &mut Criterion) {
     let images = images
         .into_shape_with_order((1, channels, side, side))
         .expect("as many numbers");
-    let layer = QuantizedConv2d::new::<f32>(&weights, None)
+    let layer = QuantizedConv2d::new(&weights, None)
         .expect("weights are finite")
         .padding([1, 1]);
     let mut group = c.benchmark_group("conv2d 3x3 64 to 64 56x56");
