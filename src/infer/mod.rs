@@ -12,8 +12,10 @@
 //! once, unless its page says otherwise.
 
 mod bias;
+mod grouped_linear;
 mod layer;
 mod scratch;
 
+pub use grouped_linear::{Activations, GroupedLinear};
 pub use layer::Layer;
 pub use scratch::Scratch;

@@ -150,6 +150,56 @@ pub(crate) fn map_chunks_of_three<A: Send, B: Send, C: Send, R: Send>(
         .collect()
 }
 
+/// Hands out three slices in chunks of their own lengths, those of one number together, without allocating: halves are
+/// halved. The first has a chunk for each of the others; none of the lengths of chunks is 0.
+pub(crate) fn for_chunks_of_three<A: Send, B: Send, C: Send>(
+    a: (&mut [A], usize),
+    b: (&mut [B], usize),
+    c: (&mut [C], usize),
+    task: &(impl Fn(usize, &mut [A], &mut [B], &mut [C]) + Sync),
+) {
+    halve_three(0, a, b, c, task);
+}
+
+fn halve_three<A: Send, B: Send, C: Send>(
+    first: usize,
+    (a, chunk_a): (&mut [A], usize),
+    (b, chunk_b): (&mut [B], usize),
+    (c, chunk_c): (&mut [C], usize),
+    task: &(impl Fn(usize, &mut [A], &mut [B], &mut [C]) + Sync),
+) {
+    let chunks = a.len().div_ceil(chunk_a);
+    if chunks <= 1 {
+        if chunks == 1 {
+            task(first, a, b, c);
+        }
+        return;
+    }
+    let half = chunks / 2;
+    let (a, more_a) = a.split_at_mut(half * chunk_a);
+    let (b, more_b) = b.split_at_mut(half * chunk_b);
+    let (c, more_c) = c.split_at_mut(half * chunk_c);
+    rayon::join(
+        || halve_three(first, (a, chunk_a), (b, chunk_b), (c, chunk_c), task),
+        || {
+            let first = first + half;
+            halve_three(
+                first,
+                (more_a, chunk_a),
+                (more_b, chunk_b),
+                (more_c, chunk_c),
+                task,
+            );
+        },
+    );
+}
+
+/// Whether the caller is a thread of a pool, whose neighbours wait for work: others must first wake one, which takes
+/// as long as a hundred thousand products.
+pub(crate) fn in_pool() -> bool {
+    rayon::current_thread_index().is_some()
+}
+
 /// Hands out `out` in blocks of at most `rows` × `columns`, together with the place of their first element. Without
 /// allocating: halves are halved.
 pub(crate) fn for_blocks(
