@@ -1,15 +1,14 @@
 //! A linear layer whose weights have few bits and a scale for each group.
 
-use super::layer::check_shapes;
+use super::layer::{check_shapes, not_finite};
 use super::scratch::take;
 use super::{Layer, Scratch, bias};
 use crate::error::{Error, InferError, Result};
 use crate::float::Float;
 use crate::kernels::integer::grouped::{Cut, Room, Weights, Width, multiply};
 use crate::kernels::integer::machine::Machine;
-use crate::kernels::{finite, pack};
+use crate::kernels::pack;
 use crate::quantize::{Granularity, Linear, QuantizedTensor, QuantizerExt};
-use crate::shape;
 use ndarray::{ArrayRef1, ArrayRef2, Axis};
 use std::fmt;
 
@@ -240,13 +239,10 @@ impl Layer for GroupedLinear {
         };
         let machine = Machine::detected();
         let out = out.view_mut();
-        if multiply(machine, x_rows, &self.weights, &self.bias, width, out, room) {
-            return Ok(());
+        match multiply(machine, x_rows, &self.weights, &self.bias, width, out, room) {
+            true => Ok(()),
+            false => Err(not_finite(x)),
         }
-        let place = finite::first_not_finite(x).unwrap_or(0);
-        let index = shape::index_of(place, x.shape());
-        let value = x.iter().nth(place).copied().unwrap_or(f32::NAN);
-        Err(Error::not_finite("input", index, value.into()))
     }
 }
 

@@ -12,10 +12,14 @@
 //! once, unless its page says otherwise.
 
 mod bias;
+mod block_linear;
+mod embedding;
 mod grouped_linear;
 mod layer;
 mod scratch;
 
+pub use block_linear::BlockLinear;
+pub use embedding::QuantizedEmbedding;
 pub use grouped_linear::{Activations, GroupedLinear};
 pub use layer::Layer;
 pub use scratch::Scratch;

@@ -8,7 +8,7 @@ use super::weights::Weights;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, vnni};
 use crate::kernels::parallel::{for_blocks, in_pool};
-use ndarray::{ArrayViewMut1, ArrayViewMut2, s};
+use ndarray::ArrayViewMut2;
 
 /// Memory that a product needs besides its result.
 #[derive(Debug)]
@@ -102,8 +102,12 @@ pub(crate) fn multiply(
                 let end = outputs.min(column + panels * PANEL);
                 let bias = bias.get(output + column..output + end).unwrap_or(&[]);
                 for (row, results) in results.chunks(panels).enumerate() {
-                    let out = out.slice_mut(s![first + row, column..end]);
-                    write(out, results.as_flattened(), bias);
+                    let mut out = out.row_mut(first + row);
+                    let results = results.as_flattened();
+                    match out.as_slice_mut() {
+                        Some(out) => write(out[column..end].iter_mut(), results, bias),
+                        None => write(out.iter_mut().skip(column), results, bias),
+                    }
                 }
                 column = end;
             }
@@ -114,15 +118,14 @@ pub(crate) fn multiply(
 }
 
 /// Writes results, and adds a bias if there is one.
-fn write(mut out: ArrayViewMut1<'_, f32>, results: &[f32], bias: &[f32]) {
+#[inline(always)]
+fn write<'a>(out: impl Iterator<Item = &'a mut f32>, results: &[f32], bias: &[f32]) {
     if bias.is_empty() {
-        return out
-            .iter_mut()
-            .zip(results)
-            .for_each(|(out, result)| *out = *result);
-    }
-    for ((out, result), bias) in out.iter_mut().zip(results).zip(bias) {
-        *out = result + bias;
+        out.zip(results).for_each(|(out, result)| *out = *result);
+    } else {
+        let results = results.iter().zip(bias);
+        out.zip(results)
+            .for_each(|(out, (result, bias))| *out = result + bias);
     }
 }
 
