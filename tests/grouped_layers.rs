@@ -341,3 +341,13 @@ fn inputs_that_do_not_fit_are_refused() {
         assert_eq!(index, &[2, 11]);
     }
 }
+
+#[test]
+fn layers_are_plain_values() {
+    fn value<T: Clone + PartialEq + std::fmt::Debug + Send + Sync + Unpin + 'static>() {}
+    value::<GroupedLinear>();
+    value::<Activations>();
+    value::<rarefy::infer::BlockLinear>();
+    value::<rarefy::infer::QuantizedEmbedding>();
+    value::<InferError>();
+}

@@ -47,11 +47,16 @@ pub(super) struct Coded<'a> {
 /// ```
 pub(super) fn code(x: &[f32], cut: Cut, width: Width, zero: i32, coded: Coded<'_>) -> bool {
     let finite = AtomicBool::new(true);
-    let (words, sides) = (cut.quads() * width.words(), cut.piece_count());
+    let (of_row, sides) = (cut.quads() * width.words(), cut.piece_count());
+    let Coded {
+        words,
+        scales,
+        offsets,
+    } = coded;
     for_chunks_of_three(
-        (coded.words, ROWS * words),
-        (coded.scales, ROWS * sides),
-        (coded.offsets, ROWS * sides),
+        (words, ROWS * of_row),
+        (scales, ROWS * sides),
+        (offsets, ROWS * sides),
         &|chunk, mut to_words: &mut [i32], mut scales: &mut [f32], mut offsets: &mut [i32]| {
             let x = &x[chunk * ROWS * cut.inputs()..];
             let mut left = (x.len() / cut.inputs()).min(ROWS);
@@ -59,7 +64,7 @@ pub(super) fn code(x: &[f32], cut: Cut, width: Width, zero: i32, coded: Coded<'_
             while left > 0 {
                 let rows = height(left);
                 let (now, behind) = x.split_at(rows * cut.inputs());
-                let (to, words_behind) = to_words.split_at_mut(rows * words);
+                let (to, words_behind) = to_words.split_at_mut(rows * of_row);
                 let (s, scales_behind) = scales.split_at_mut(rows * sides);
                 let (o, offsets_behind) = offsets.split_at_mut(rows * sides);
                 let coded = Coded {
@@ -91,21 +96,26 @@ fn code_tile(
     zero: i32,
     coded: Coded<'_>,
 ) -> bool {
-    let mut good = true;
+    let Coded {
+        words,
+        scales,
+        offsets,
+    } = coded;
+    let (mut good, mut codes) = (true, [0; PIECE]);
     for (row, x) in x.chunks_exact(cut.inputs()).enumerate() {
         let mut rest = x;
         for (number, piece) in cut.pieces().enumerate() {
             let (x, behind) = rest.split_at(piece.len);
             rest = behind;
-            let mut codes = [0; PIECE];
             let (scale, sum) = code_piece(x, width, &mut codes, &mut good);
-            coded.scales[number * rows + row] = scale;
-            coded.offsets[number * rows + row] = sum.wrapping_mul(-zero);
+            // What fills up the last block counts nothing.
+            codes[x.len()..piece.blocks * cut.block()].fill(0);
+            scales[number * rows + row] = scale;
+            offsets[number * rows + row] = sum.wrapping_mul(-zero);
             let quads = cut.block() / 4;
-            let words = width.words() * rows;
-            let to =
-                &mut coded.words[piece.block * quads * words..][..piece.blocks * quads * words];
-            for (to, quad) in to.chunks_exact_mut(words).zip(codes.as_chunks::<4>().0) {
+            let of_quad = width.words() * rows;
+            let to = &mut words[piece.block * quads * of_quad..][..piece.blocks * quads * of_quad];
+            for (to, quad) in to.chunks_exact_mut(of_quad).zip(codes.as_chunks::<4>().0) {
                 match width {
                     Width::Eight => to[row] = join_bytes(*quad),
                     Width::Sixteen => {

@@ -1,22 +1,28 @@
-//! Any machine: one output after the other.
+//! Any machine: plain loops over sixteen outputs.
 
 use super::cut::{lines_of_block, quads_of_block};
-use super::tile::{Line, PANEL, Panels, Rows};
+use super::tile::{Line, PANEL, Panels, ROWS, Rows};
 
-/// Code number `input` of a block, of the output in this place of the panel.
-fn code(bits: u32, lines: &[Line], output: usize, input: usize) -> u8 {
-    let (word, byte) = (4 * output, input % 4);
-    let quad = input / 4;
-    let at = |line: usize| lines[line].0[word + byte];
+/// The codes of four inputs of a block, four bytes an output.
+#[inline(always)]
+fn codes(bits: u32, lines: &[Line], quad: usize) -> [u8; 64] {
+    let first = &lines[0].0;
     match bits {
-        2 => at(0) >> (2 * quad) & 3,
-        3 => at(quad / 4) >> (2 * (quad % 4)) & 3 | (at(2) >> quad & 1) << 2,
-        4 => at(0) >> (4 * quad) & 15,
-        _ => at(0),
+        2 => first.map(|byte| byte >> (2 * quad) & 3),
+        3 => {
+            let mut codes = lines[quad / 4].0.map(|byte| byte >> (2 * (quad % 4)) & 3);
+            for (code, bits) in codes.iter_mut().zip(&lines[2].0) {
+                *code |= (bits >> quad & 1) << 2;
+            }
+            codes
+        }
+        4 => first.map(|byte| byte >> (4 * quad) & 15),
+        _ => *first,
     }
 }
 
 /// The codes of activations in the words of a quad.
+#[inline(always)]
 fn activations(words: [i32; 2], wide: bool) -> [i32; 4] {
     if wide {
         let [a, b] = words.map(|word| [word << 16 >> 16, word >> 16]);
@@ -38,38 +44,45 @@ pub(super) fn tile(panels: Panels<'_>, rows: Rows<'_>, height: usize, out: &mut 
     let words = if rows.wide { 2 } else { 1 };
     let (quads, of_block) = (quads_of_block(bits), lines_of_block(bits));
     let width = out.len() / height;
-    for (place, out) in out.iter_mut().enumerate() {
-        let (row, panel) = (place / width, place % width);
+    for panel in 0..width {
         let lines = &panels.lines[panel * panels.stride..];
-        *out = [0.0; PANEL];
+        let mut totals = [[0.0; PANEL]; ROWS];
         for (number, piece) in cut.pieces().enumerate() {
-            let offset = rows.offsets[number * height + row];
-            let mut sums = match panels.zeros.get(panel * panels.groups + piece.group) {
-                None => [offset; PANEL],
-                Some(zeros) => zeros.map(|zero| offset.wrapping_mul(i32::from(zero))),
-            };
-            for (block, lines) in lines[piece.line..]
-                .chunks(of_block)
-                .take(piece.blocks)
-                .enumerate()
-            {
+            let mut sums = [[0_i32; PANEL]; ROWS];
+            let offsets = &rows.offsets[number * height..][..height];
+            for (sums, &offset) in sums.iter_mut().zip(offsets) {
+                *sums = match panels.zeros.get(panel * panels.groups + piece.group) {
+                    None => [offset; PANEL],
+                    Some(zeros) => zeros.map(|zero| offset.wrapping_mul(i32::from(zero))),
+                };
+            }
+            let lines = lines[piece.line..].chunks(of_block).take(piece.blocks);
+            for (block, lines) in lines.enumerate() {
                 for quad in 0..quads {
-                    let first = ((piece.block + block) * quads + quad) * words;
-                    let word = |number| rows.words[(first + number) * height + row];
-                    let x = activations([word(0), word(words - 1)], rows.wide);
-                    for (byte, x) in x.into_iter().enumerate() {
-                        for (output, sum) in sums.iter_mut().enumerate() {
-                            let code = code(bits, lines, output, 4 * quad + byte);
-                            *sum = sum.wrapping_add(i32::from(code) * x);
+                    let codes = codes(bits, lines, quad);
+                    let first = ((piece.block + block) * quads + quad) * words * height;
+                    let x = &rows.words[first..][..words * height];
+                    for (row, sums) in sums[..height].iter_mut().enumerate() {
+                        let x = activations([x[row], x[(words - 1) * height + row]], rows.wide);
+                        for (sum, codes) in sums.iter_mut().zip(codes.as_chunks::<4>().0) {
+                            let products =
+                                codes.iter().zip(x).map(|(&code, x)| i32::from(code) * x);
+                            *sum = products.fold(*sum, i32::wrapping_add);
                         }
                     }
                 }
             }
-            let x_scale = rows.scales[number * height + row];
-            let scales = lines[piece.scales].0.as_chunks::<4>().0;
-            for ((out, sum), scale) in out.iter_mut().zip(sums).zip(scales) {
-                *out += sum as f32 * (f32::from_le_bytes(*scale) * x_scale);
+            let scales = panels.lines[panel * panels.stride + piece.scales].0;
+            let x_scales = &rows.scales[number * height..][..height];
+            for ((totals, sums), x_scale) in totals.iter_mut().zip(sums).zip(x_scales) {
+                let scales = scales.as_chunks::<4>().0;
+                for ((total, sum), scale) in totals.iter_mut().zip(sums).zip(scales) {
+                    *total += sum as f32 * (f32::from_le_bytes(*scale) * x_scale);
+                }
             }
+        }
+        for (row, totals) in totals[..height].iter().enumerate() {
+            out[row * width + panel] = *totals;
         }
     }
 }

@@ -44,11 +44,9 @@ pub(crate) fn multiply(
 ) -> bool {
     let (cut, rows) = (weights.cut(), out.nrows());
     let (words, sides) = (cut.quads() * activations.words(), cut.piece_count());
-    let (integers, offsets) = room.integers.split_at_mut(rows * words);
-    let (offsets, floats) = (
-        &mut offsets[..rows * sides],
-        &mut room.floats[..rows * sides],
-    );
+    let Room { integers, floats } = room;
+    let (integers, offsets) = integers.split_at_mut(rows * words);
+    let (offsets, floats) = (&mut offsets[..rows * sides], &mut floats[..rows * sides]);
     if cut.inputs() == 0 {
         let mut out = out;
         let bias = bias.iter().copied().chain(std::iter::repeat(0.0));
@@ -131,9 +129,15 @@ fn write<'a>(out: impl Iterator<Item = &'a mut f32>, results: &[f32], bias: &[f3
 
 /// What a machine takes off codes to multiply them.
 fn shift(machine: Machine, bits: u32, activations: Width) -> i32 {
-    match machine {
+    let signed = match machine {
+        Machine::Portable => false,
         #[cfg(target_arch = "x86_64")]
-        Machine::Avx2(_) if bits == 8 && activations == Width::Eight => 128,
+        Machine::Vnni(_) => false,
+        #[cfg(target_arch = "x86_64")]
+        Machine::Avx2(_) => true,
+    };
+    match (signed, bits, activations) {
+        (true, 8, Width::Eight) => 128,
         _ => 0,
     }
 }
