@@ -23,15 +23,16 @@ use ndarray::{Array2, Axis, Ix2};
 use rarefy::infer::{Activations, BlockLinear, GroupedLinear, Layer, QuantizedEmbedding, Scratch};
 use rarefy::prelude::*;
 use rarefy::quantize::{BlockFormat, BlockTensor, Linear, QuantizedTensor};
-use rayon::prelude::*;
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Inputs and outputs.
 const SHAPES: [(usize, usize); 3] = [(768, 3072), (3072, 768), (4096, 4096)];
 const ROWS: [usize; 4] = [1, 8, 32, 512];
 
-fn configure(group: &mut BenchmarkGroup<'_, WallTime>) {
+/// Shorter than other benches: there are many.
+fn configure(group: &mut BenchmarkGroup<'_, WallTime>, bytes: usize) {
+    floors::configure(group, bytes);
     group
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
@@ -56,28 +57,24 @@ fn time(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, layer: &dyn Layer,
     let pool = rayon::ThreadPoolBuilder::new()
         .build()
         .expect("a pool of threads");
-    pool.install(|| {
-        group.bench_function(format!("{name} inside"), |b| {
-            b.iter(|| {
-                layer
-                    .forward_into(black_box(x), &mut out, &mut scratch)
-                    .expect("shapes fit");
-            });
+    group.bench_function(format!("{name} inside"), |b| {
+        b.iter_custom(|times| {
+            pool.install(|| {
+                let start = Instant::now();
+                for _ in 0..times {
+                    layer
+                        .forward_into(black_box(x), &mut out, &mut scratch)
+                        .expect("shapes fit");
+                }
+                start.elapsed()
+            })
         });
     });
 }
 
 /// Reads as many bytes as a layer holds.
 fn floor(group: &mut BenchmarkGroup<'_, WallTime>, bytes: usize) {
-    let memory = vec![1_u64; bytes / 8];
-    group.bench_function("floor: sum of the stored bytes", |b| {
-        b.iter(|| {
-            let chunks = black_box(&memory).par_chunks(1 << 14);
-            chunks
-                .map(|chunk| chunk.iter().fold(0, |sum: u64, &x| sum.wrapping_add(x)))
-                .reduce(|| 0, u64::wrapping_add)
-        });
-    });
+    floors::add(group, &Array2::<f32>::ones((1, bytes / size_of::<f32>())));
 }
 
 /// What a good user would write: floats of the weights in a buffer that is kept, and a product of floats.
@@ -97,7 +94,7 @@ fn linear(c: &mut Criterion) {
         for rows in ROWS {
             let x = floors::normal((rows, inputs), 1.0, 3);
             let mut group = c.benchmark_group(format!("grouped {rows}x{inputs}x{outputs}"));
-            configure(&mut group);
+            configure(&mut group, inputs * outputs / 2);
             for (bits, size) in [(4, 32), (4, 128), (2, 128), (3, 128), (8, 128)] {
                 let q = quantized(&weights, bits, size);
                 let layer = GroupedLinear::from_tensor(&q, None).expect("weights of few bits");
@@ -119,7 +116,7 @@ fn blocks(c: &mut Criterion) {
     for rows in [1, 32] {
         let x = floors::normal((rows, 4096), 1.0, 3);
         let mut group = c.benchmark_group(format!("blocks {rows}x4096x4096"));
-        configure(&mut group);
+        configure(&mut group, 4096 * 4096 / 2);
         for format in [BlockFormat::Q4_0, BlockFormat::Q4K, BlockFormat::Q8_0] {
             let packed = BlockTensor::encode(&weights, format).expect("weights are finite");
             let mut floats = Array2::<f32>::zeros((4096, 4096));
@@ -131,7 +128,9 @@ fn blocks(c: &mut Criterion) {
             });
             let layer = BlockLinear::new(packed, None).expect("weights of rank 2");
             time(&mut group, &format!("{format:?}"), &layer, &x);
-            floor(&mut group, layer.bytes());
+            if format == BlockFormat::Q4K {
+                floor(&mut group, layer.bytes());
+            }
         }
         group.finish();
     }
@@ -141,7 +140,7 @@ fn embedding(c: &mut Criterion) {
     let table = floors::normal((32000, 768), 0.02, 2);
     let rows: Vec<usize> = (0..512).map(|i| i * 7919 % 32000).collect();
     let mut group = c.benchmark_group("embedding 512 of 32000x768");
-    configure(&mut group);
+    configure(&mut group, 512 * 768 * size_of::<f32>());
     let mut out = Array2::zeros((512, 768));
     group.bench_function("floor: rows of floats", |b| {
         b.iter(|| {

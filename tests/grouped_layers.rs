@@ -44,7 +44,7 @@ fn right(
     };
     let mut off = Array2::zeros(x.dim());
     for (mut off, x) in off.rows_mut().into_iter().zip(x.rows()) {
-        let group = group.min(256).max(1);
+        let group = group.clamp(1, 256);
         for start in (0..x.len()).step_by(group) {
             let piece = s![start..x.len().min(start + group)];
             let most = x
@@ -262,7 +262,7 @@ fn sixteen_bits_are_two_thousand_times_as_near() {
     assert!(sixteen < 5e-5, "{sixteen}");
 }
 
-fn scheme_needed(error: Error) -> bool {
+fn scheme_needed(error: &Error) -> bool {
     matches!(error, Error::Infer(InferError::Scheme { .. }))
 }
 
@@ -272,11 +272,11 @@ fn weights_of_another_kind_are_refused() {
     let refused = |q: &QuantizedTensor| GroupedLinear::from_tensor(q, None).unwrap_err();
     for bits in [5, 6, 7, 16] {
         assert!(
-            scheme_needed(refused(&Linear::new(bits).quantize(&w).unwrap())),
+            scheme_needed(&refused(&Linear::new(bits).quantize(&w).unwrap())),
             "{bits}"
         );
     }
-    assert!(scheme_needed(refused(
+    assert!(scheme_needed(&refused(
         &Float8::e4m3().quantize(&w).unwrap()
     )));
     let codes = Array2::<i32>::zeros((4, 16));
