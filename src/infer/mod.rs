@@ -12,12 +12,18 @@
 //! once, unless its page says otherwise.
 
 mod bias;
+mod block_linear;
 mod eight_bits;
+mod embedding;
+mod grouped_linear;
 mod layer;
 mod quantized_conv2d;
 mod quantized_linear;
 mod scratch;
 
+pub use block_linear::BlockLinear;
+pub use embedding::QuantizedEmbedding;
+pub use grouped_linear::{Activations, GroupedLinear};
 pub use layer::Layer;
 pub use quantized_conv2d::QuantizedConv2d;
 pub use quantized_linear::QuantizedLinear;

@@ -144,7 +144,7 @@ fn what_does_not_fit_is_refused() {
     let mut images = Array4::zeros((1, 3, 3, 3));
     images[[0, 2, 1, 0]] = f32::NAN;
     let error = layer.forward(&images).unwrap_err();
-    assert_eq!(error.to_string(), "activation [0, 2, 1, 0] is NaN");
+    assert_eq!(error.to_string(), "input [0, 2, 1, 0] is NaN");
     assert!(layer.clone().stride([0, 1]).is_err() && layer.clone().dilation([1, 0]).is_err());
     assert!(QuantizedConv2d::new(&Array4::<f32>::ones((1, 1, 0, 2)), None).is_err());
     let flat = Linear::new(8).quantize(&array![1.0_f32]).unwrap();

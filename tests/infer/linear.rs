@@ -272,11 +272,11 @@ fn what_does_not_fit_is_refused() {
     let y = layer
         .forward(&array![[0.0, 1.0], [2.0, f32::NAN]])
         .unwrap_err();
-    assert_eq!(message(y), "activation [1, 1] is NaN");
+    assert_eq!(message(y), "input [1, 1] is NaN");
     let y = layer
         .forward(&array![[f32::NEG_INFINITY, 1.0]])
         .unwrap_err();
-    assert_eq!(message(y), "activation [0, 0] is -inf, must be finite");
+    assert_eq!(message(y), "input [0, 0] is -inf, must be finite");
 
     let fixed = |parameters| {
         layer

@@ -14,6 +14,7 @@
 )]
 
 mod counting;
+mod layers;
 mod prune;
 #[cfg(feature = "half")]
 mod stored;
