@@ -1,7 +1,8 @@
 //! What can be done with a layer, whatever its weights are.
 
 use super::Scratch;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::kernels::finite;
 use crate::shape;
 use ndarray::{Array2, ArrayRef2};
 use std::fmt::Debug;
@@ -82,4 +83,11 @@ pub(super) fn check_shapes(
         &[x.nrows(), inputs],
     )?;
     shape::check_same("output", out.shape(), "needed", &[x.nrows(), outputs])
+}
+
+/// The error about the first input that is NaN or infinite, in row-major order.
+pub(super) fn not_finite(x: &ArrayRef2<f32>) -> Error {
+    let place = finite::first_not_finite(x).unwrap_or(0);
+    let value = x.iter().nth(place).copied().unwrap_or(f32::NAN);
+    Error::not_finite("input", shape::index_of(place, x.shape()), value.into())
 }

@@ -12,8 +12,11 @@
 //! once, unless its page says otherwise.
 
 mod bias;
+mod block_linear;
 mod dense;
 mod eight_bits;
+mod embedding;
+mod grouped_linear;
 mod layer;
 mod quantized_conv2d;
 mod quantized_linear;
@@ -21,7 +24,10 @@ mod scratch;
 mod sparse;
 pub mod speed;
 
+pub use block_linear::BlockLinear;
 pub use dense::DenseLinear;
+pub use embedding::QuantizedEmbedding;
+pub use grouped_linear::{Activations, GroupedLinear};
 pub use layer::Layer;
 pub use quantized_conv2d::QuantizedConv2d;
 pub use quantized_linear::QuantizedLinear;

@@ -1,17 +1,17 @@
 //! A convolution over images whose weights have eight bits.
 
 use super::eight_bits::{EightBits, activation_settings, bias_of, quantize};
-use super::scratch::take;
+use super::scratch::{in_order, take};
 use super::{Scratch, bias};
 use crate::error::{Error, InferError, Result};
 use crate::float::Float;
-use crate::kernels::array;
 use crate::kernels::integer::codes::{Room, encode};
 use crate::kernels::integer::patches::{Geometry, border, patches};
 use crate::kernels::integer::product::product;
 use crate::quantize::{QuantizedLayer, QuantizedTensor};
 use crate::shape;
 use ndarray::{Array2, Array4, ArrayRef1, ArrayRef4, Axis};
+use std::fmt;
 
 /// A two-dimensional convolution with weights of eight bits and activations of eight bits.
 ///
@@ -41,7 +41,7 @@ use ndarray::{Array2, Array4, ArrayRef1, ArrayRef4, Axis};
 /// assert!((y[[0, 0, 2, 2]] - 2.7).abs() < 0.01 && (y[[0, 0, 0, 0]] - 1.2).abs() < 0.01);
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct QuantizedConv2d {
     weights: EightBits,
     channels: usize,
@@ -59,7 +59,8 @@ impl QuantizedConv2d {
     /// A weight or a number of the bias is NaN or infinite, the bias has not one number for each output, or the kernel
     /// is empty.
     pub fn new<F: Float>(weights: &ArrayRef4<F>, bias: Option<&ArrayRef1<F>>) -> Result<Self> {
-        Self::from_tensor(&quantize(weights)?, bias)
+        let bias = bias::checked(bias, weights.dim().0)?;
+        Self::packed(&quantize(weights)?, bias)
     }
 
     /// Packs weights that are quantized already: integer codes of at most 8 bits, symmetric or with zero points, one
@@ -68,10 +69,7 @@ impl QuantizedConv2d {
     /// # Errors
     ///
     /// The tensor is not of rank 4, or has another scheme or granularity; the bias does not fit; the kernel is empty.
-    pub fn from_tensor<F: Float>(
-        weights: &QuantizedTensor,
-        bias: Option<&ArrayRef1<F>>,
-    ) -> Result<Self> {
+    pub fn from_tensor(weights: &QuantizedTensor, bias: Option<&ArrayRef1<f32>>) -> Result<Self> {
         let outputs = weights.shape().first().copied().unwrap_or(0);
         Self::packed(weights, bias::checked(bias, outputs)?)
     }
@@ -211,16 +209,16 @@ impl QuantizedConv2d {
             coding,
             machine,
         } = &self.weights;
-        let numbers = array::elements(images);
+        let numbers = in_order(images, &mut scratch.gathered);
         let room = Room {
             codes: &mut scratch.codes,
             scales: &mut scratch.floats,
             sums: None,
         };
         let len = channels * height * width;
-        let encoded = encode(&numbers, len, *coding, *machine, room).map_err(|place| {
+        let encoded = encode(numbers, len, *coding, *machine, room).map_err(|place| {
             let value = f64::from(numbers[place]);
-            Error::not_finite("activation", shape::index_of(place, images.shape()), value)
+            Error::not_finite("input", shape::index_of(place, images.shape()), value)
         })?;
         let bordered = take(&mut scratch.image, image_bytes);
         let pixels = out_shape[2] * out_shape[3];
@@ -265,4 +263,18 @@ fn positive(what: &'static str, numbers: [usize; 2]) -> Result<()> {
         });
     }
     Ok(())
+}
+
+impl fmt::Debug for QuantizedConv2d {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuantizedConv2d")
+            .field("outputs", &self.weights.panels.outputs())
+            .field("channels", &self.channels)
+            .field("kernel", &self.kernel)
+            .field("stride", &self.stride)
+            .field("padding", &self.padding)
+            .field("dilation", &self.dilation)
+            .field("bytes", &self.bytes())
+            .finish()
+    }
 }

@@ -1,16 +1,16 @@
 //! A linear layer whose weights have eight bits.
 
 use super::eight_bits::{EightBits, activation_settings, bias_of, quantize};
-use super::layer::check_shapes;
+use super::layer::{check_shapes, not_finite};
+use super::scratch::in_order;
 use super::{Layer, Scratch, bias};
 use crate::error::{Error, InferError, Result};
 use crate::float::Float;
-use crate::kernels::array;
 use crate::kernels::integer::codes::{Room, encode};
 use crate::kernels::integer::product::product;
 use crate::quantize::{QuantizedLayer, QuantizedTensor};
-use crate::shape;
 use ndarray::{Array2, ArrayRef1, ArrayRef2};
+use std::fmt;
 
 /// A linear layer with weights of eight bits and activations of eight bits, y = x · Wᵀ + bias.
 ///
@@ -46,7 +46,7 @@ use ndarray::{Array2, ArrayRef1, ArrayRef2};
 /// assert!((y[[0, 0]] - 0.25).abs() < 0.05 && (y[[0, 1]] + 2.25).abs() < 0.05);
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct QuantizedLinear {
     weights: EightBits,
 }
@@ -58,7 +58,8 @@ impl QuantizedLinear {
     ///
     /// A weight or a number of the bias is NaN or infinite, or the bias has not one number for each output.
     pub fn new<F: Float>(weights: &ArrayRef2<F>, bias: Option<&ArrayRef1<F>>) -> Result<Self> {
-        Self::from_tensor(&quantize(weights)?, bias)
+        let bias = bias::checked(bias, weights.nrows())?;
+        Self::packed(&quantize(weights)?, bias)
     }
 
     /// Packs weights that are quantized already: integer codes of at most 8 bits, symmetric or with zero points, one
@@ -67,10 +68,7 @@ impl QuantizedLinear {
     /// # Errors
     ///
     /// The tensor is not of rank 2, or has another scheme or granularity; the bias does not fit.
-    pub fn from_tensor<F: Float>(
-        weights: &QuantizedTensor,
-        bias: Option<&ArrayRef1<F>>,
-    ) -> Result<Self> {
+    pub fn from_tensor(weights: &QuantizedTensor, bias: Option<&ArrayRef1<f32>>) -> Result<Self> {
         let &[outputs, _] = weights.shape() else {
             return Err(wrong_rank(weights));
         };
@@ -117,6 +115,16 @@ fn wrong_rank(weights: &QuantizedTensor) -> Error {
     })
 }
 
+impl fmt::Debug for QuantizedLinear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuantizedLinear")
+            .field("inputs", &self.inputs())
+            .field("outputs", &self.outputs())
+            .field("bytes", &self.bytes())
+            .finish()
+    }
+}
+
 impl Layer for QuantizedLinear {
     fn inputs(&self) -> usize {
         self.weights.panels.inputs()
@@ -148,12 +156,9 @@ impl Layer for QuantizedLinear {
             scales: &mut scratch.floats,
             sums: outputs.have_zeros().then_some(&mut scratch.sums),
         };
-        let numbers = array::elements(x);
-        let rows = encode(&numbers, self.inputs(), *coding, *machine, room);
-        let rows = rows.map_err(|place| {
-            let value = f64::from(numbers[place]);
-            Error::not_finite("activation", shape::index_of(place, x.shape()), value)
-        })?;
+        let numbers = in_order(x, &mut scratch.gathered);
+        let rows = encode(numbers, self.inputs(), *coding, *machine, room);
+        let rows = rows.map_err(|_| not_finite(x))?;
         product(panels, outputs, &rows, *machine, out.view_mut());
         Ok(())
     }

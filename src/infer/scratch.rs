@@ -1,5 +1,7 @@
 //! Memory that layers use while they compute.
 
+use ndarray::{ArrayRef, Dimension};
+
 /// Memory that layers use while they compute, kept from call to call.
 ///
 /// One scratch serves any number of layers of any kind, one after the other; it grows to what the largest needs and
@@ -21,10 +23,10 @@ pub struct Scratch {
     pub(super) image: Vec<u8>,
     /// Codes of the patches of an image.
     pub(super) patches: Vec<u8>,
-    /// Codes of 16 bits.
-    pub(super) wide: Vec<i16>,
     /// Scales and other floats.
     pub(super) floats: Vec<f32>,
+    /// Inputs that do not lie in a row.
+    pub(super) gathered: Vec<f32>,
     /// Sums of codes.
     pub(super) sums: Vec<i32>,
 }
@@ -35,8 +37,7 @@ impl Scratch {
         self.codes.capacity()
             + self.image.capacity()
             + self.patches.capacity()
-            + 2 * self.wide.capacity()
-            + 4 * (self.floats.capacity() + self.sums.capacity())
+            + 4 * (self.floats.capacity() + self.gathered.capacity() + self.sums.capacity())
     }
 }
 
@@ -46,4 +47,17 @@ pub(super) fn take<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut 
         buffer.resize(len, T::default());
     }
     &mut buffer[..len]
+}
+
+/// The numbers of `x` in row-major order: borrowed where they lie so, gathered into `room` otherwise.
+pub(super) fn in_order<'a, D: Dimension>(
+    x: &'a ArrayRef<f32, D>,
+    room: &'a mut Vec<f32>,
+) -> &'a [f32] {
+    if let Some(x) = x.as_slice() {
+        return x;
+    }
+    let gathered = take(room, x.len());
+    gathered.iter_mut().zip(x).for_each(|(to, x)| *to = *x);
+    gathered
 }

@@ -43,6 +43,14 @@ pub(crate) fn all_finite<F: Real>(values: &[F]) -> bool {
     )
 }
 
+/// [`all_finite`] on the thread of the caller, without allocating.
+pub(crate) fn all_finite_here<F: Real>(values: &[F]) -> bool {
+    vectorize(
+        #[inline(always)]
+        || chunk_is_finite(values),
+    )
+}
+
 /// A number for each verdict: flags do not become vectors.
 #[inline(always)]
 fn chunk_is_finite<F: Real>(values: &[F]) -> bool {
@@ -63,7 +71,7 @@ fn chunk_is_finite<F: Real>(values: &[F]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{LANES, all_finite, first_not_finite};
+    use super::{LANES, all_finite, all_finite_here, first_not_finite};
     use crate::kernels::dispatch::forced;
     use ndarray::{Array2, s};
 
@@ -72,12 +80,13 @@ mod tests {
         forced::at_every_level(|level| {
             for len in [0, 1, LANES, 3 * LANES + 5] {
                 let good = vec![f32::MAX; len];
-                assert!(all_finite(&good), "{level:?}");
+                assert!(all_finite(&good) && all_finite_here(&good), "{level:?}");
                 for place in 0..len {
                     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                         let mut values = good.clone();
                         values[place] = bad;
-                        assert!(!all_finite(&values), "{bad} at {place} of {len}, {level:?}");
+                        let missed = all_finite(&values) || all_finite_here(&values);
+                        assert!(!missed, "{bad} at {place} of {len}, {level:?}");
                     }
                 }
             }

@@ -31,6 +31,7 @@ pub(crate) mod coded;
 pub(crate) mod coding;
 mod compare;
 pub(crate) mod decode;
+pub(crate) mod decoded;
 pub(crate) mod dense;
 pub(crate) mod dispatch;
 pub(crate) mod divergence;

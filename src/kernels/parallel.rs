@@ -193,6 +193,36 @@ fn halve_three<A: Send, B: Send, C: Send, R: Send>(
     front.or(back)
 }
 
+/// Writes the rows of `out`, in whose order they are given to `task` as slices, together with a buffer of bytes.
+pub(crate) fn for_rows(
+    out: ArrayViewMut2<'_, f32>,
+    task: &(impl Fn(usize, &mut [f32], &mut Vec<u8>) + Sync),
+) {
+    /// Rows of a task have at least as many numbers.
+    const NUMBERS: usize = 1 << 13;
+    let width = out.ncols();
+    let rows = NUMBERS.div_ceil(width.max(1));
+    for_blocks(out, (rows, width), &|(first, _), mut out| {
+        let (mut buffer, mut gathered) = (Vec::new(), Vec::new());
+        for (row, mut out) in out.rows_mut().into_iter().enumerate() {
+            match out.as_slice_mut() {
+                Some(out) => task(first + row, out, &mut buffer),
+                None => {
+                    gathered.resize(width, 0.0);
+                    task(first + row, &mut gathered, &mut buffer);
+                    out.iter_mut().zip(&gathered).for_each(|(out, x)| *out = *x);
+                }
+            }
+        }
+    });
+}
+
+/// Whether the caller is a thread of a pool, whose neighbours wait for work: others must first wake one, which takes
+/// as long as a hundred thousand products.
+pub(crate) fn in_pool() -> bool {
+    rayon::current_thread_index().is_some()
+}
+
 /// Hands out `out` in blocks of at most `rows` × `columns`, together with the place of their first element. Without
 /// allocating: halves are halved.
 pub(crate) fn for_blocks(

@@ -40,6 +40,7 @@ mod phases;
 mod profile;
 mod quantizer;
 mod range;
+mod rows;
 mod scheme;
 mod tensor;
 mod ternary;

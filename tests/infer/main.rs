@@ -6,12 +6,16 @@
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     clippy::missing_assert_message,
     reason = "a test fails by panicking, and casts small numbers of its own"
 )]
 
 mod conv2d;
+mod decoded;
+mod grouped;
 mod linear;
+mod speed;
 
 use ndarray::{Array, Array2, Dimension, ShapeBuilder};
 

@@ -6,6 +6,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 pub(crate) mod codes;
+pub(crate) mod grouped;
 pub(crate) mod machine;
 pub(crate) mod panels;
 pub(crate) mod patches;
