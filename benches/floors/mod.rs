@@ -54,7 +54,8 @@ pub fn add<T: NdFloat>(group: &mut BenchmarkGroup<'_, WallTime>, values: &Array2
     });
 }
 
-fn sum<T: NdFloat>(values: &[T]) -> T {
+/// The sum of all values.
+pub fn sum<T: NdFloat>(values: &[T]) -> T {
     let chunks = values.par_chunks(CHUNK).map(|chunk| {
         let mut sums = [T::zero(); LANES];
         for lane in chunk.chunks_exact(LANES) {

@@ -12,6 +12,7 @@
 
 mod conv2d;
 mod linear;
+mod sparse;
 
 use ndarray::{Array, Array2, Dimension, ShapeBuilder};
 

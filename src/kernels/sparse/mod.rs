@@ -13,6 +13,8 @@ mod few;
 pub(crate) mod full;
 mod lanes;
 pub(crate) mod runs;
+#[cfg(test)]
+mod twin;
 
 use super::arithmetic::Arithmetic;
 use ndarray::{ArrayView2, ArrayViewMut2};
