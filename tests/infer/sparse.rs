@@ -344,6 +344,21 @@ fn what_does_not_fit_says_so() {
 }
 
 #[test]
+fn blocks_are_no_longer_than_the_weights() {
+    let weights = numbers((3, 5), 1);
+    let format = SparseFormat::Blocks {
+        outputs: usize::MAX,
+        inputs: usize::MAX,
+    };
+    let layer = SparseLinear::new(&weights, None, format).unwrap();
+    assert_eq!(layer.to_dense(), weights);
+    assert_eq!(layer.stored(), 15);
+    for rows in [1, 40] {
+        check(&layer, &[0.0; 3], &numbers((rows, 5), 2));
+    }
+}
+
+#[test]
 fn extremes_quantize() {
     let tiny = f32::MIN_POSITIVE;
     let weights = array![[tiny, -tiny / 4.0], [f32::MAX, f32::MIN], [0.0, 0.0]];

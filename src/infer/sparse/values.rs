@@ -40,7 +40,7 @@ impl Values {
         let scale = |output| {
             let mut largest = 0.0_f32;
             each(output, &mut |value| {
-                largest = largest.max(values[value].abs())
+                largest = largest.max(values[value].abs());
             });
             let scale = scale_for(largest);
             #[expect(clippy::cast_possible_truncation, reason = "a code of at most ±127")]

@@ -133,7 +133,7 @@ pub(crate) fn product<P: Pattern, V: Stored>(
     pattern: &P,
     values: &[V],
     finish: Finish<'_>,
-    x: ArrayView2<'_, f32>,
+    x: &ArrayView2<'_, f32>,
     out: ArrayViewMut2<'_, f32>,
     room: &mut [f32],
 ) {

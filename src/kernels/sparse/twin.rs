@@ -62,14 +62,14 @@ fn check(pattern: &impl Pattern, values: &[f32], weights: &[f32], outputs: usize
             bias: &bias,
         };
         near(
-            &both(pattern, values, plain, x.view(), outputs),
+            &both(pattern, values, plain, &x.view(), outputs),
             weights,
             &x,
             plain,
             "floats",
         );
         near(
-            &both(pattern, &codes, whole, x.view(), outputs),
+            &both(pattern, &codes, whole, &x.view(), outputs),
             &coded,
             &x,
             whole,
@@ -83,7 +83,7 @@ fn both<V: Stored>(
     pattern: &impl Pattern,
     values: &[V],
     finish: Finish<'_>,
-    x: ArrayView2<'_, f32>,
+    x: &ArrayView2<'_, f32>,
     outputs: usize,
 ) -> Array2<f32> {
     let width = pattern.width();
@@ -168,7 +168,7 @@ fn full_weights_are_near_the_twin() {
                 let x = Array2::from_shape_fn((rows, inputs), |(i, j)| number(3, i * inputs + j));
                 let mut out = Array2::from_elem((rows, outputs), f32::NAN);
                 let mut room = vec![f32::NAN; full::room(rows, inputs)];
-                full::product(&weights, &bias, x.view(), out.view_mut(), &mut room);
+                full::product(&weights, &bias, &x.view(), out.view_mut(), &mut room);
                 let finish = Finish {
                     scales: &[],
                     bias: &bias,
