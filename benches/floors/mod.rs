@@ -38,6 +38,7 @@ pub fn configure(group: &mut BenchmarkGroup<'_, WallTime>, bytes: usize) {
 }
 
 /// Adds the floors `sum` (every value is read) and `scale` (read and written in place).
+#[allow(dead_code, reason = "not every bench reads floats")]
 pub fn add<T: NdFloat>(group: &mut BenchmarkGroup<'_, WallTime>, values: &Array2<T>) {
     let mut values = values.clone().into_raw_vec_and_offset().0;
     group.bench_function("floor: sum", |b| b.iter(|| sum(black_box(&values))));
@@ -55,6 +56,7 @@ pub fn add<T: NdFloat>(group: &mut BenchmarkGroup<'_, WallTime>, values: &Array2
 }
 
 /// The sum of all values.
+#[allow(dead_code, reason = "not all benches use both")]
 pub fn sum<T: NdFloat>(values: &[T]) -> T {
     let chunks = values.par_chunks(CHUNK).map(|chunk| {
         let mut sums = [T::zero(); LANES];
@@ -66,4 +68,24 @@ pub fn sum<T: NdFloat>(values: &[T]) -> T {
         sums.into_iter().fold(T::zero(), |total, sum| total + sum)
     });
     chunks.reduce(T::zero, |a, b| a + b)
+}
+
+/// Reads every byte.
+#[allow(dead_code, reason = "not every bench has bytes")]
+pub fn sum_of_bytes(bytes: &[u8]) -> u64 {
+    const BYTES: usize = 8;
+    let part = |chunk: &[u8]| {
+        let (words, _) = chunk.as_chunks::<BYTES>();
+        let mut sums = [0_u64; LANES];
+        for group in words.chunks_exact(LANES) {
+            for (sum, word) in sums.iter_mut().zip(group) {
+                *sum = sum.wrapping_add(u64::from_ne_bytes(*word));
+            }
+        }
+        sums.into_iter().fold(0, u64::wrapping_add)
+    };
+    bytes
+        .par_chunks(CHUNK)
+        .map(part)
+        .reduce(|| 0, u64::wrapping_add)
 }

@@ -15,6 +15,13 @@ pub enum InferError {
         given: String,
     },
 
+    /// Parameters of activations whose codes mean something that the layer does not compute with.
+    #[error("activations must have integer codes of at most 8 bits, these have {given}")]
+    ActivationScheme {
+        /// Their scheme.
+        given: String,
+    },
+
     /// Weights share scales in a way that the layer does not compute with.
     #[error("weights must have {needed}, these have {given}")]
     Granularity {

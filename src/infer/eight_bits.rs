@@ -76,7 +76,7 @@ impl EightBits {
                 .copied()
                 .unwrap_or(1.0)
         };
-        let codes = packed_order(tensor, inputs, &zeros, offset, order);
+        let codes = packed_order(tensor, inputs, &zeros, offset, &order);
         Ok(Self {
             panels: Panels::new(&codes, inputs, outputs),
             outputs: Outputs::new((0..outputs).map(scale).collect(), zeros, bias),
@@ -94,10 +94,8 @@ impl EightBits {
     pub(super) fn fix(&mut self, parameters: &Parameters) -> Result<()> {
         let scheme = parameters.scheme();
         if !scheme.is_integer() || scheme.bits() > 8 {
-            return Err(Error::Infer(InferError::Scheme {
-                needed: "integer codes of at most 8 bits",
-                given: format!("{scheme:?}"),
-            }));
+            let given = format!("{scheme:?}");
+            return Err(Error::Infer(InferError::ActivationScheme { given }));
         }
         let &[scale] = parameters.scales() else {
             return Err(Error::WrongCount {
@@ -167,7 +165,7 @@ fn packed_order(
     inputs: usize,
     zeros: &[i32],
     offset: i32,
-    order: impl Iterator<Item = usize> + Clone,
+    order: &(impl Iterator<Item = usize> + Clone),
 ) -> Vec<i8> {
     let codes = tensor.codes();
     let codes = codes.as_slice().unwrap_or_default();

@@ -59,7 +59,8 @@ impl QuantizedConv2d {
     /// A weight or a number of the bias is NaN or infinite, the bias has not one number for each output, or the kernel
     /// is empty.
     pub fn new<F: Float>(weights: &ArrayRef4<F>, bias: Option<&ArrayRef1<F>>) -> Result<Self> {
-        Self::from_tensor(&quantize(weights)?, bias)
+        let bias = bias::checked(bias, weights.dim().0)?;
+        Self::packed(&quantize(weights)?, bias)
     }
 
     /// Packs weights that are quantized already: integer codes of at most 8 bits, symmetric or with zero points, one
@@ -68,10 +69,7 @@ impl QuantizedConv2d {
     /// # Errors
     ///
     /// The tensor is not of rank 4, or has another scheme or granularity; the bias does not fit; the kernel is empty.
-    pub fn from_tensor<F: Float>(
-        weights: &QuantizedTensor,
-        bias: Option<&ArrayRef1<F>>,
-    ) -> Result<Self> {
+    pub fn from_tensor(weights: &QuantizedTensor, bias: Option<&ArrayRef1<f32>>) -> Result<Self> {
         let outputs = weights.shape().first().copied().unwrap_or(0);
         Self::packed(weights, bias::checked(bias, outputs)?)
     }

@@ -58,7 +58,8 @@ impl QuantizedLinear {
     ///
     /// A weight or a number of the bias is NaN or infinite, or the bias has not one number for each output.
     pub fn new<F: Float>(weights: &ArrayRef2<F>, bias: Option<&ArrayRef1<F>>) -> Result<Self> {
-        Self::from_tensor(&quantize(weights)?, bias)
+        let bias = bias::checked(bias, weights.nrows())?;
+        Self::packed(&quantize(weights)?, bias)
     }
 
     /// Packs weights that are quantized already: integer codes of at most 8 bits, symmetric or with zero points, one
@@ -67,10 +68,7 @@ impl QuantizedLinear {
     /// # Errors
     ///
     /// The tensor is not of rank 2, or has another scheme or granularity; the bias does not fit.
-    pub fn from_tensor<F: Float>(
-        weights: &QuantizedTensor,
-        bias: Option<&ArrayRef1<F>>,
-    ) -> Result<Self> {
+    pub fn from_tensor(weights: &QuantizedTensor, bias: Option<&ArrayRef1<f32>>) -> Result<Self> {
         let &[outputs, _] = weights.shape() else {
             return Err(wrong_rank(weights));
         };

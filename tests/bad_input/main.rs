@@ -12,6 +12,7 @@ mod basics;
 mod calibrate;
 mod codes;
 mod inner;
+mod losses;
 mod masks;
 mod prune;
 mod quantize;

@@ -109,7 +109,7 @@ fn a_static_zero_point_is_what_the_border_has() {
         vec![0.5],
     )
     .with_zero_points(vec![100]);
-    let layer = QuantizedConv2d::new::<f32>(&weights, None)
+    let layer = QuantizedConv2d::new(&weights, None)
         .unwrap()
         .padding([1, 1]);
     let layer = layer.static_activations(&parameters).unwrap();
@@ -126,7 +126,7 @@ fn a_static_zero_point_is_what_the_border_has() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let weights = Array4::<f32>::ones((2, 3, 3, 3));
-    let layer = QuantizedConv2d::new::<f32>(&weights, None).unwrap();
+    let layer = QuantizedConv2d::new(&weights, None).unwrap();
     let refused = |images: [usize; 4]| {
         layer
             .forward(&Array4::zeros(images))
@@ -146,9 +146,9 @@ fn what_does_not_fit_is_refused() {
     let error = layer.forward(&images).unwrap_err();
     assert_eq!(error.to_string(), "activation [0, 2, 1, 0] is NaN");
     assert!(layer.clone().stride([0, 1]).is_err() && layer.clone().dilation([1, 0]).is_err());
-    assert!(QuantizedConv2d::new::<f32>(&Array4::ones((1, 1, 0, 2)), None).is_err());
+    assert!(QuantizedConv2d::new(&Array4::<f32>::ones((1, 1, 0, 2)), None).is_err());
     let flat = Linear::new(8).quantize(&array![1.0_f32]).unwrap();
-    assert!(QuantizedConv2d::from_tensor::<f32>(&flat, None).is_err());
+    assert!(QuantizedConv2d::from_tensor(&flat, None).is_err());
     let huge = layer.padding([usize::MAX / 2, 1]);
     assert!(huge.out_shape([1, 3, 5, 5]).is_err());
 }

@@ -93,7 +93,7 @@ fn all_integer_schemes_and_granularities_of_outputs_are_taken() {
                 blocks,
             ] {
                 let tensor = linear.granularity(granularity).quantize(&weights).unwrap();
-                let layer = QuantizedLinear::from_tensor::<f32>(&tensor, None).unwrap();
+                let layer = QuantizedLinear::from_tensor(&tensor, None).unwrap();
                 let y = layer.forward(&x).unwrap();
                 assert!(same_bits(&y, &right(&tensor, &[], &x, 127.0)), "{tensor:?}");
                 assert_eq!(layer.dequantize().into_dyn(), tensor.dequantize::<f32>());
@@ -105,7 +105,7 @@ fn all_integer_schemes_and_granularities_of_outputs_are_taken() {
 #[test]
 fn a_row_alone_has_the_bits_it_has_among_others_in_any_memory_order() {
     let (rows, inputs, outputs) = (23, 70, 35);
-    let layer = QuantizedLinear::new::<f32>(&numbers((outputs, inputs), 6), None).unwrap();
+    let layer = QuantizedLinear::new(&numbers((outputs, inputs), 6), None).unwrap();
     let x = numbers((rows, inputs), 7);
     let y = layer.forward(&x).unwrap();
     let (mut out, mut scratch) = (Array2::zeros((1, outputs)), Scratch::default());
@@ -143,7 +143,7 @@ fn static_activations_are_pytorchs() {
         Linear::new(7).affine(),
     ] {
         let parameters = linear.parameters(&observed.ranges().unwrap()).unwrap();
-        let layer = QuantizedLinear::new::<f32>(&weights, None).unwrap();
+        let layer = QuantizedLinear::new(&weights, None).unwrap();
         let layer = layer.static_activations(&parameters).unwrap();
         // Beyond what was observed as well.
         let wide = x.mapv(|x| 1.5 * x);
@@ -177,7 +177,7 @@ fn masks_integer_biases_and_empty_arrays() {
         .affine()
         .per_channel(Axis(0))
         .quantize_masked(&weights, &mask);
-    let layer = QuantizedLinear::from_tensor::<f64>(&tensor.unwrap(), None).unwrap();
+    let layer = QuantizedLinear::from_tensor(&tensor.unwrap(), None).unwrap();
     assert!(
         layer
             .dequantize()
@@ -214,7 +214,7 @@ fn a_layer_holds_what_its_format_says() {
             .per_channel(Axis(0))
             .quantize(&weights)
             .unwrap();
-        let layer = QuantizedLinear::from_tensor::<f32>(&tensor, None).unwrap();
+        let layer = QuantizedLinear::from_tensor(&tensor, None).unwrap();
         assert!(
             layer.bytes() as f64 <= 1.01 * tensor.bytes() as f64,
             "{}",
@@ -228,7 +228,7 @@ fn what_does_not_fit_is_refused() {
     let weights = array![[1.0_f32, 2.0], [3.0, 4.0]];
     let message = |error: Error| error.to_string();
     let refused = |tensor: &QuantizedTensor| {
-        QuantizedLinear::from_tensor::<f32>(tensor, None)
+        QuantizedLinear::from_tensor(tensor, None)
             .unwrap_err()
             .to_string()
     };
@@ -257,7 +257,7 @@ fn what_does_not_fit_is_refused() {
         "weights must have shape outputs × inputs, these have [1]"
     );
 
-    let layer = QuantizedLinear::new::<f32>(&weights, None).unwrap();
+    let layer = QuantizedLinear::new(&weights, None).unwrap();
     let y = layer.forward(&Array2::zeros((1, 3))).unwrap_err();
     assert_eq!(
         message(y),
@@ -301,5 +301,5 @@ fn what_does_not_fit_is_refused() {
         Granularity::PerTensor,
         vec![1.0],
     );
-    assert!(fixed(wide).starts_with("weights must have integer codes"));
+    assert!(fixed(wide).starts_with("activations must have integer codes of at most 8 bits"));
 }

@@ -1,5 +1,6 @@
 //! Laws of losses where there is less than a full batch: masked classes, masked rows, no rows.
 
+use crate::feature_losses;
 use crate::features;
 use crate::inputs::same_in_every_pool;
 use crate::loss::{self, Batch};
@@ -118,7 +119,7 @@ fn a_class_that_both_sides_mask_is_as_if_it_were_not_there() {
 
 #[test]
 fn an_example_that_is_masked_is_as_if_it_were_not_there() {
-    for entry in features::all::<f64>() {
+    for entry in feature_losses::all::<f64>() {
         let name = entry.name;
         let batch = features::Batch::new(&entry, 3.0);
         let kept = [0, 1, 3];
@@ -128,7 +129,7 @@ fn an_example_that_is_masked_is_as_if_it_were_not_there() {
         let mut broken = batch.student.clone();
         broken.logits.row_mut(4).fill(f64::NAN);
         for (part, feature) in &mut broken.features {
-            if !features::SHARED.contains(&part.as_str()) {
+            if !feature_losses::SHARED.contains(&part.as_str()) {
                 feature.index_axis_mut(Axis(0), 4).fill(f64::NAN);
             }
         }
@@ -150,7 +151,7 @@ fn an_example_that_is_masked_is_as_if_it_were_not_there() {
 
 #[test]
 fn writing_features_into_a_buffer_is_evaluating() {
-    for entry in features::all::<f32>() {
+    for entry in feature_losses::all::<f32>() {
         let batch = features::Batch::new(&entry, 3.0);
         let (value, right) = batch.evaluate(&*entry.loss);
         let mut grad = batch.student.clone();
@@ -188,13 +189,13 @@ fn where_no_row_is_there_a_mean_is_an_error_and_a_sum_is_zero() {
 #[test]
 fn where_no_example_is_there_nothing_is_compared() {
     let nobody = [false; 5];
-    for entry in features::all::<f64>() {
+    for entry in feature_losses::all::<f64>() {
         let name = entry.name;
         let batch = features::Batch::new(&entry, 3.0);
         let target = Target::from(&batch.teacher).mask(&nobody);
         let evaluated = entry.loss.evaluate(&batch.student, target);
         // Losses among examples have no mean over rows: of no examples they are 0, as of one.
-        if entry.weights == features::Weights::Choose || name == "hidden mse sum" {
+        if entry.weights == feature_losses::Weights::Choose || name == "hidden mse sum" {
             let evaluated = evaluated.unwrap();
             assert_eq!(evaluated.value, 0.0, "{name}");
             assert_eq!(evaluated.grad, batch.student.zeros_like(), "{name}");
@@ -293,7 +294,7 @@ fn values_alone_and_sums_of_gradients_are_the_same_in_every_pool() {
             (value.unwrap(), added.unwrap(), grad)
         });
     }
-    for entry in features::all::<f32>() {
+    for entry in feature_losses::all::<f32>() {
         let batch = features::Batch::new(&entry, 3.0);
         same_in_every_pool(|| entry.loss.value(&batch.student, batch.target()).unwrap());
     }

@@ -6,7 +6,7 @@
 #![expect(
     unsafe_code,
     reason = "calls functions for an instruction set that a token proves. Measured at 512 × 4096 × 4096: the plain \
-              loop, compiled for AVX2, takes PLAIN ms and this AVX2 ms"
+              loop, compiled for AVX2, takes 337 ms and this 66 ms, or 41 ms with seven bits"
 )]
 
 use super::machine::Avx2;

@@ -1,0 +1,23 @@
+//! Files and serde's values: what goes in comes out, and what is damaged or forged is an error.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::missing_assert_message,
+    reason = "a test fails by panicking, and casts small numbers of its own"
+)]
+
+#[cfg(feature = "cache")]
+mod cache;
+#[cfg(feature = "cache")]
+mod cache_damage;
+#[cfg(feature = "calibration")]
+mod calibration;
+#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
+mod folder;
+#[cfg(feature = "masks")]
+mod masks;
+#[cfg(feature = "serde")]
+mod serialise;
