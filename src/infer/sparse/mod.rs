@@ -147,7 +147,8 @@ impl SparseLinear {
     ) -> Result<Self> {
         format.check()?;
         let too_large = Error::Infer(InferError::TooLarge { outputs, inputs });
-        if u32::try_from(inputs).is_err() {
+        // Blocks may reach beyond the inputs, by less than all of them.
+        if u32::try_from(inputs.saturating_mul(2)).is_err() {
             return Err(too_large);
         }
         let shape = (outputs, inputs);
@@ -217,7 +218,7 @@ impl SparseLinear {
         let mut weights = Array2::zeros((self.outputs, self.inputs));
         for (output, mut row) in weights.outer_iter_mut().enumerate() {
             self.each(output, |value, input| {
-                row[input] = self.values.get(output, value)
+                row[input] = self.values.get(output, value);
             });
         }
         weights
@@ -231,7 +232,7 @@ impl SparseLinear {
         }
     }
 
-    fn compute(&self, x: ArrayView2<'_, f32>, out: ArrayViewMut2<'_, f32>, scratch: &mut Scratch) {
+    fn compute(&self, x: &ArrayView2<'_, f32>, out: ArrayViewMut2<'_, f32>, scratch: &mut Scratch) {
         match &self.places {
             Places::Bits(bits) => self.compute_by(bits, x, out, scratch),
             Places::Runs(runs) => self.compute_by(runs, x, out, scratch),
@@ -241,7 +242,7 @@ impl SparseLinear {
     fn compute_by(
         &self,
         pattern: &impl Pattern,
-        x: ArrayView2<'_, f32>,
+        x: &ArrayView2<'_, f32>,
         out: ArrayViewMut2<'_, f32>,
         scratch: &mut Scratch,
     ) {
@@ -257,7 +258,7 @@ impl SparseLinear {
         &self,
         pattern: &impl Pattern,
         (values, scales): (&[V], &[f32]),
-        x: ArrayView2<'_, f32>,
+        x: &ArrayView2<'_, f32>,
         out: ArrayViewMut2<'_, f32>,
         scratch: &mut Scratch,
     ) {
@@ -294,7 +295,7 @@ impl Layer for SparseLinear {
         scratch: &mut Scratch,
     ) -> Result<()> {
         check_input(self, x, out)?;
-        self.compute(x.view(), out.view_mut(), scratch);
+        self.compute(&x.view(), out.view_mut(), scratch);
         Ok(())
     }
 }

@@ -13,6 +13,8 @@ mod few;
 pub(crate) mod full;
 mod lanes;
 pub(crate) mod runs;
+#[cfg(test)]
+mod twin;
 
 use super::arithmetic::Arithmetic;
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -131,7 +133,7 @@ pub(crate) fn product<P: Pattern, V: Stored>(
     pattern: &P,
     values: &[V],
     finish: Finish<'_>,
-    x: ArrayView2<'_, f32>,
+    x: &ArrayView2<'_, f32>,
     out: ArrayViewMut2<'_, f32>,
     room: &mut [f32],
 ) {
