@@ -19,7 +19,8 @@ const FLOORS: &[&[&str]] = &[
     &["float", "shape"],
     &["mask", "calibrate", "schedule"],
     &["prune", "quantize", "distill"],
-    &["infer", "report", "formats"],
+    &["infer", "formats"],
+    &["report"],
     &["lib", "prelude"],
 ];
 

@@ -7,7 +7,8 @@
 //!
 //! The text is Cicero's, the networks and the training loop are written by hand as a user would have
 //! them (`network.rs`, `adam.rs`), and everything between them is rarefy's public interface:
-//! `training.rs` distils and prunes, `stored.rs` quantizes, `judge.rs` measures.
+//! `training.rs` distils and prunes, `stored.rs` quantizes, `judge.rs` measures, `layers.rs` computes with what is
+//! stored, and so writes text.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -21,8 +22,10 @@
 
 mod adam;
 mod judge;
+mod layers;
 mod network;
 mod options;
+mod pace;
 mod plot;
 mod random;
 mod settings;
@@ -33,6 +36,7 @@ mod training;
 mod work;
 
 use judge::{Judge, Stage};
+use layers::Layers;
 use network::Parameters;
 use options::Options;
 use rarefy::Result;
@@ -60,39 +64,58 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         corpus.classes()
     );
     let networks = Work::new(settings, &corpus, options.seed).networks()?;
-    let int8 = Stored::quantized(&networks.pruned_50, 8)?;
-    let int4 = Stored::quantized(&networks.pruned_50, 4)?;
+    let stored = [
+        ("teacher", Stored::dense(&networks.teacher)?),
+        ("student_hard", Stored::dense(&networks.student_hard)?),
+        (
+            "student_distilled",
+            Stored::dense(&networks.student_distilled)?,
+        ),
+        ("dense_continued", Stored::dense(&networks.dense_continued)?),
+        ("pruned_50", Stored::sparse(&networks.pruned_50)?),
+        ("pruned_75", Stored::sparse(&networks.pruned_75)?),
+        ("int8", Stored::quantized(&networks.pruned_50, 8)?),
+        ("int4", Stored::quantized(&networks.pruned_50, 4)?),
+    ];
+    let layers = stored.iter().map(|(_, stored)| Layers::new(stored));
+    let mut layers = layers.collect::<Result<Vec<_>>>()?;
 
     let judge = Judge::new(&corpus, &networks.teacher);
-    let stages = [
-        judge.stage("teacher", &Stored::dense(&networks.teacher)?)?,
-        judge.stage("student_hard", &Stored::dense(&networks.student_hard)?)?,
-        judge.stage(
-            "student_distilled",
-            &Stored::dense(&networks.student_distilled)?,
-        )?,
-        judge.stage(
-            "dense_continued",
-            &Stored::dense(&networks.dense_continued)?,
-        )?,
-        judge.stage("pruned_50", &Stored::sparse(&networks.pruned_50)?)?,
-        judge.stage("pruned_75", &Stored::sparse(&networks.pruned_75)?)?,
-        judge.stage("int8", &int8)?,
-        judge.stage("int4", &int4)?,
-    ];
+    let stages = stored
+        .iter()
+        .map(|(name, stored)| judge.stage(name, stored));
+    let mut stages = stages.collect::<Result<Vec<_>>>()?;
+    let paces = pace::tokens_per_second(&mut layers, &corpus, options.split)?;
+    for (stage, pace) in stages.iter_mut().zip(paces) {
+        stage.tokens_per_second = Some(pace);
+    }
     println!("{}\n", judge::table(&stages));
-    println!("What 4 bits did to the pruned student, tensor by tensor:\n");
-    println!("{}", report(&networks.pruned_50, &int4, &judge)?);
-    println!("The teacher, the student and its copy in 4 bits, each asked to go on:\n");
-    for (name, network) in [
-        ("teacher", &networks.teacher),
-        ("student", &networks.student_distilled),
-        ("int4", &int4.restore()),
-    ] {
+
+    println!("What the layers compute, next to the weights as they are restored:\n");
+    for ((name, stored), layers) in stored.iter().zip(&mut layers) {
+        let close = pace::check(&judge, stored, layers)?;
         println!(
-            "  {name:8} {}",
-            speech::line(network, &corpus, options.seed)
+            "  {name:17} logits off by {:.1e} (at most {:.0e}), same top character {:5.1} %, perplexity {:.3}",
+            close.error,
+            close.bound,
+            100.0 * close.agreement,
+            close.perplexity,
         );
+    }
+    println!("\nWhether they pay on this machine, next to layers of floats:\n");
+    for ((name, stored), layers) in stored.iter().zip(&layers).skip(4) {
+        println!("{name}\n{}\n", pace::speeds(stored, layers, options.split)?);
+    }
+    println!("What 4 bits did to the pruned student, tensor by tensor:\n");
+    if let Some((_, int4)) = stored.last() {
+        println!("{}", report(&networks.pruned_50, int4, &judge)?);
+    }
+    println!("The teacher, the student and its compressed copies, each asked to go on:\n");
+    for ((name, _), layers) in stored.iter().zip(&mut layers) {
+        if !matches!(*name, "student_hard" | "dense_continued") {
+            let line = speech::line(layers, &corpus, options.seed)?;
+            println!("  {name:17} {line}");
+        }
     }
 
     if let Some(folder) = options.plot.parent() {

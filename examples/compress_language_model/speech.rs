@@ -1,30 +1,35 @@
-//! Lets a network speak.
+//! Lets a network speak, a character at a time.
 
-use crate::network::Parameters;
+use crate::layers::Layers;
 use crate::random;
-use crate::text::Corpus;
-use ndarray::{ArrayView1, ArrayView2};
+use crate::text::{CONTEXT, Corpus};
+use ndarray::ArrayView1;
 use ndarray_rand::rand::Rng;
+use rarefy::Result;
 
 /// Below 1, likely characters become likelier.
 const TEMPERATURE: f32 = 0.7;
-const LENGTH: usize = 72;
+/// Characters of a line.
+pub const LENGTH: usize = 72;
 
 /// A line as the network goes on from the characters before the test part. With the same seed, two
 /// networks draw by the same random numbers.
-pub fn line(network: &Parameters, corpus: &Corpus, seed: u64) -> String {
+pub fn line(network: &mut Layers, corpus: &Corpus, seed: u64) -> Result<String> {
+    let codes = codes(network, corpus, seed)?;
+    Ok(corpus.decode(&codes).replace('\n', " "))
+}
+
+/// The same in codes: the characters before it, and [`LENGTH`] new ones.
+pub fn codes(network: &mut Layers, corpus: &Corpus, seed: u64) -> Result<Vec<u8>> {
     let mut numbers = random::numbers(seed, random::SPEECH);
     let mut codes = corpus.context(corpus.test_places().start).to_vec();
-    let context = codes.len();
     for _ in 0..LENGTH {
-        let window = &codes[codes.len() - context..];
-        let logits = match ArrayView2::from_shape((1, context), window) {
-            Ok(window) => network.logits(window),
-            Err(_) => break,
-        };
-        codes.push(draw(logits.row(0), numbers.random()));
+        if let Some(window) = codes.last_chunk::<CONTEXT>() {
+            let next = draw(network.next(window)?, numbers.random());
+            codes.push(next);
+        }
     }
-    corpus.decode(&codes).replace('\n', " ")
+    Ok(codes)
 }
 
 /// The character whose share of the probabilities holds the number `at` in 0..1.

@@ -50,4 +50,55 @@ pub enum InferError {
         /// How many there are.
         rows: usize,
     },
+
+    /// A group of neighbours has more weights that are not zero than its format keeps.
+    #[error(
+        "weight {index:?} is one too many, {keep} of {of} neighbours may differ from zero: prune with \
+         `SemiStructured` first"
+    )]
+    TooManyInGroup {
+        /// Output and input.
+        index: [usize; 2],
+        /// How many may stay.
+        keep: usize,
+        /// Of how many neighbours.
+        of: usize,
+    },
+
+    /// There are more stored weights, runs or inputs than 32 bits count.
+    #[error("{outputs} × {inputs} weights are too many for this format, which counts in 32 bits")]
+    TooLarge {
+        /// Rows of the weights.
+        outputs: usize,
+        /// Columns of the weights.
+        inputs: usize,
+    },
+
+    /// The starts of rows do not begin at 0, do not ascend, or do not end at the number of values.
+    #[error("start {row} of the rows must lie in {least}..={most}, got {start}")]
+    RowStart {
+        /// Which start; there is one more than rows.
+        row: usize,
+        /// The number given.
+        start: usize,
+        /// The lowest that would do.
+        least: usize,
+        /// The highest that would do.
+        most: usize,
+    },
+
+    /// The columns of a row do not ascend, or name an input that does not exist.
+    #[error("column {place} of row {row} must lie in {least}..{inputs}, got {column}")]
+    Column {
+        /// Which row.
+        row: usize,
+        /// Which of all columns.
+        place: usize,
+        /// The number given.
+        column: usize,
+        /// The lowest that would do: one more than the column before.
+        least: usize,
+        /// How many inputs there are.
+        inputs: usize,
+    },
 }

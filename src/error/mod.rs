@@ -447,6 +447,10 @@ pub enum Error {
         error: Box<Self>,
     },
 
+    /// Something is to be timed on a target whose standard library has no clock.
+    #[error("this target has no clock, one must be given: `SpeedTest::clock`")]
+    NoClock,
+
     /// Squares of the values leave the range of an f64, so errors cannot be summed.
     #[error("values are too large or too small to sum their squares")]
     SumOutOfRange,

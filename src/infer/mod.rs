@@ -13,6 +13,7 @@
 
 mod bias;
 mod block_linear;
+mod dense;
 mod eight_bits;
 mod embedding;
 mod grouped_linear;
@@ -20,11 +21,15 @@ mod layer;
 mod quantized_conv2d;
 mod quantized_linear;
 mod scratch;
+mod sparse;
+pub mod speed;
 
 pub use block_linear::BlockLinear;
+pub use dense::DenseLinear;
 pub use embedding::QuantizedEmbedding;
 pub use grouped_linear::{Activations, GroupedLinear};
 pub use layer::Layer;
 pub use quantized_conv2d::QuantizedConv2d;
 pub use quantized_linear::QuantizedLinear;
 pub use scratch::Scratch;
+pub use sparse::{Csr, SparseFormat, SparseLinear};

@@ -66,9 +66,9 @@ impl Level {
         Self::Baseline
     }
 
-    /// The level that [`vectorize`] uses now.
+    /// The level that [`vectorize`] uses now: this machine has it.
     #[inline]
-    fn current() -> Self {
+    pub(super) fn current() -> Self {
         #[cfg(test)]
         if let Some(level) = forced::level() {
             return level;

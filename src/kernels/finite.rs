@@ -1,7 +1,7 @@
 //! Finds what is not a finite number.
 
 use super::dispatch::vectorize;
-use super::parallel::{CHUNK, map_ranges};
+use super::parallel::{CHUNK, fold_ranges};
 use super::real::Real;
 use ndarray::{ArrayRef, Dimension};
 
@@ -27,15 +27,20 @@ pub(crate) fn first_not_finite_in<F: Real>(values: &[F]) -> Option<usize> {
     values.iter().position(|value| !value.is_finite())
 }
 
-/// Whether there is neither NaN nor infinity.
+/// Whether there is neither NaN nor infinity. Allocates nothing.
 pub(crate) fn all_finite<F: Real>(values: &[F]) -> bool {
-    let parts = map_ranges(values.len(), CHUNK, |range| {
-        vectorize(
-            #[inline(always)]
-            || chunk_is_finite(&values[range]),
-        )
-    });
-    parts.into_iter().all(|finite| finite)
+    fold_ranges(
+        values.len(),
+        CHUNK,
+        || true,
+        |finite, range| {
+            *finite &= vectorize(
+                #[inline(always)]
+                || chunk_is_finite(&values[range]),
+            );
+        },
+        |a, b| a && b,
+    )
 }
 
 /// [`all_finite`] on the thread of the caller, without allocating.

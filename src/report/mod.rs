@@ -2,8 +2,10 @@
 //!
 //! A [`Report`] has one row a tensor and the totals: bytes before and after, bits per weight with
 //! everything counted that must be stored, sparsity, and how far the restored weights are from the
-//! original ones. A [`Drift`] says how far the network's answers moved. Both print as an aligned
-//! table, as Markdown and as JSON, the same bytes for the same input.
+//! original ones. A [`Drift`] says how far the network's answers moved, a [`Speed`] whether a compressed layer is
+//! faster than the dense one, a [`BreakEven`] from which sparsity on. All print as an aligned
+//! table, as Markdown and as JSON, the same bytes for the same input. (Speeds are measured, so they are another input
+//! each time.)
 //!
 //! ```
 //! use ndarray::{Array2, array};
@@ -24,6 +26,8 @@
 
 mod drift;
 mod render;
+mod speeds;
+mod table;
 mod tensor_report;
 
 pub use drift::Drift;
@@ -31,6 +35,7 @@ pub use tensor_report::TensorReport;
 
 use crate::error::{Error, Result};
 use crate::float::Float;
+use crate::infer::speed::{BreakEven, Speed};
 use crate::kernels::array;
 use crate::kernels::fidelity::{self, Sums};
 use crate::kernels::real::Real;
@@ -38,11 +43,13 @@ use crate::quantize::QuantizedTensor;
 use crate::shape;
 use ndarray::{ArrayRef, Dimension};
 
-/// What compression did to each tensor of a model, and in total.
+/// What compression did to each tensor of a model, and in total; to its answers; and to its speed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     tensors: Vec<TensorReport>,
     drift: Option<Drift>,
+    speeds: Vec<(String, Speed)>,
+    break_evens: Vec<(String, BreakEven)>,
 }
 
 impl Report {
@@ -51,6 +58,8 @@ impl Report {
         Self {
             tensors: Vec::new(),
             drift: None,
+            speeds: Vec::new(),
+            break_evens: Vec::new(),
         }
     }
 
@@ -124,6 +133,39 @@ impl Report {
         self
     }
 
+    /// Adds how fast a compressed layer is next to its dense twin.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rarefy::infer::speed::{Compared, Speed};
+    /// use rarefy::report::Report;
+    ///
+    /// let layers = Compared {
+    ///     rows: 1,
+    ///     inputs: 64,
+    ///     outputs: 32,
+    ///     compressed_bytes: 2176,
+    ///     dense_bytes: 8192,
+    /// };
+    /// let mut report = Report::new();
+    /// // In earnest it comes from `SpeedTest::measure`.
+    /// report.add_speed("hidden", Speed::of_rounds(layers, &[(0.5e-6, 2e-6); 8])?);
+    /// let text = "\
+    /// layer   shape     rows  sparsity  bytes  stored  dense µs    µs  ratio  least  largest  verdict
+    /// hidden  [32, 64]     1             8192    2176      2.00  0.50  0.250  0.250    0.250  faster";
+    /// assert_eq!(report.to_string(), text);
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    pub fn add_speed(&mut self, name: impl Into<String>, speed: Speed) {
+        self.speeds.push((name.into(), speed));
+    }
+
+    /// Adds from which sparsity on a compressed form of a layer pays.
+    pub fn add_break_even(&mut self, name: impl Into<String>, curve: BreakEven) {
+        self.break_evens.push((name.into(), curve));
+    }
+
     /// One row a tensor, in the order in which they were added.
     pub fn tensors(&self) -> &[TensorReport] {
         &self.tensors
@@ -132,6 +174,16 @@ impl Report {
     /// What happened to the network's answers, if that was given.
     pub const fn drift(&self) -> Option<Drift> {
         self.drift
+    }
+
+    /// How fast layers are, by name, in the order in which they were added.
+    pub fn speeds(&self) -> &[(String, Speed)] {
+        &self.speeds
+    }
+
+    /// From which sparsity on forms of layers pay, by name, in the order in which they were added.
+    pub fn break_evens(&self) -> &[(String, BreakEven)] {
+        &self.break_evens
     }
 
     /// All tensors together, as if they were one.

@@ -3,8 +3,9 @@
 //! Numbers are written by Rust's own formatting, which does not depend on the system or its language,
 //! so equal reports give equal bytes.
 
+use super::table;
 use super::{Drift, Report, TensorReport};
-use std::fmt::{self, Write};
+use std::fmt;
 
 const HEADERS: [&str; 10] = [
     "tensor",
@@ -19,8 +20,10 @@ const HEADERS: [&str; 10] = [
     "cosine",
 ];
 
-/// The first two columns are words, the others numbers.
-const WORDS: usize = 2;
+/// Which columns are words.
+const WORDS: [bool; 10] = [
+    true, true, false, false, false, false, false, false, false, false,
+];
 
 fn cells(tensor: &TensorReport) -> [String; 10] {
     [
@@ -38,50 +41,58 @@ fn cells(tensor: &TensorReport) -> [String; 10] {
 }
 
 impl Report {
-    fn rows(&self) -> impl Iterator<Item = [String; 10]> {
-        self.tensors()
-            .iter()
-            .map(cells)
+    /// Headers, a row a tensor, the totals.
+    fn rows(&self) -> Vec<[String; 10]> {
+        [HEADERS.map(str::to_owned)]
+            .into_iter()
+            .chain(self.tensors().iter().map(cells))
             .chain([cells(&self.total())])
+            .collect()
     }
 
-    /// The report as a Markdown table, totals last.
+    /// Whether to say what became of tensors: always, except in a report that is about speeds alone.
+    fn has_tensors(&self) -> bool {
+        !(self.tensors().is_empty() && self.has_speeds())
+    }
+
+    /// The report as Markdown: a table of tensors, totals last; a line on drift; a table of speeds; a line for each
+    /// curve of sparsities. Only what was added.
     pub fn to_markdown(&self) -> String {
-        let mut text = String::new();
-        let mut line = |cells: &[String]| {
-            // A name may hold what Markdown reads as a column's end or a new row.
-            let cell = |cell: &String| cell.replace('|', "\\|").replace(['\n', '\r'], " ");
-            let cells: Vec<String> = cells.iter().map(cell).collect();
-            text.push_str(&format!("| {} |\n", cells.join(" | ")));
-        };
-        line(&HEADERS.map(str::to_owned));
-        let rule = |column| if column < WORDS { "---" } else { "---:" };
-        line(&std::array::from_fn::<_, 10, _>(|column| {
-            rule(column).to_owned()
-        }));
-        for row in self.rows() {
-            line(&row);
+        let mut parts = Vec::new();
+        if self.has_tensors() {
+            let mut text = String::new();
+            table::markdown(&mut text, &self.rows(), WORDS);
+            parts.push(text);
         }
         if let Some(drift) = self.drift() {
-            text.push_str(&format!("\n{drift}\n"));
+            parts.push(format!("{drift}\n"));
         }
-        text
+        if self.has_speeds() {
+            let mut text = String::new();
+            self.speeds_to_markdown(&mut text);
+            parts.push(text);
+        }
+        parts.join("\n")
     }
 
     /// The report as JSON.
     ///
     /// `{"tensors": [{"name", "shape", "weights", "nonzero", "bytes_before", "bytes_after",
     /// "bits_per_weight", "sparsity", "sqnr_db", "mse", "max_error", "cosine"}, …], "total": {…},
-    /// "drift": {…} or null}`. A number that JSON cannot say, such as the infinite SQNR of a tensor that
+    /// "drift": {…} or null, "speeds": [{"layer", "rows", "inputs", "outputs", "dense_bytes", "compressed_bytes",
+    /// "dense": {"samples", "least", "lower_quartile", "median", "upper_quartile"}, "compressed": {…}, "ratio",
+    /// "least_ratio", "largest_ratio", "verdict"}, …], "break_evens": [{"layer", "pays_from": a sparsity or null,
+    /// "points": [{"sparsity", and the rest as in "speeds" from "rows" on}, …]}, …]}`. Times are seconds. A number that JSON cannot say, such as the infinite SQNR of a tensor that
     /// lost nothing, is `null`.
     pub fn to_json(&self) -> String {
         let tensors: Vec<String> = self.tensors().iter().map(tensor_json).collect();
         format!(
-            "{{\"tensors\":[{}],\"total\":{},\"drift\":{}}}",
+            "{{\"tensors\":[{}],\"total\":{},\"drift\":{},{}}}",
             tensors.join(","),
             tensor_json(&self.total()),
             self.drift()
                 .map_or_else(|| "null".to_owned(), |drift| drift.to_json()),
+            self.speeds_to_json(),
         )
     }
 }
@@ -121,7 +132,7 @@ impl Drift {
 }
 
 /// A JSON number, or null. Rust writes the shortest digits that read back as the same f64.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     if value.is_finite() {
         format!("{value:?}")
     } else {
@@ -130,7 +141,7 @@ fn number(value: f64) -> String {
 }
 
 /// A JSON string.
-fn string(text: &str) -> String {
+pub(super) fn string(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {
@@ -146,36 +157,21 @@ fn string(text: &str) -> String {
 }
 
 impl fmt::Display for Report {
-    /// An aligned table, totals last, and a line on drift if there is one.
+    /// The same parts as in [`to_markdown`](Self::to_markdown), in aligned columns.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<_> = [HEADERS.map(str::to_owned)]
-            .into_iter()
-            .chain(self.rows())
-            .collect();
-        let width = |column: usize| {
-            rows.iter()
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        };
-        let widths: [usize; 10] = std::array::from_fn(width);
-        for (number, row) in rows.iter().enumerate() {
-            if number > 0 {
-                f.write_char('\n')?;
-            }
-            for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-                let gap = if column == 0 { "" } else { "  " };
-                if column < WORDS {
-                    write!(f, "{gap}{cell:<width$}")?;
-                } else {
-                    write!(f, "{gap}{cell:>width$}")?;
-                }
-            }
+        if self.has_tensors() {
+            table::aligned(f, &self.rows(), WORDS)?;
         }
-        match self.drift() {
-            Some(drift) => write!(f, "\n{drift}"),
-            None => Ok(()),
+        if let Some(drift) = self.drift() {
+            let gap = if self.has_tensors() { "\n" } else { "" };
+            write!(f, "{gap}{drift}")?;
         }
+        if self.has_speeds() {
+            let alone = !self.has_tensors() && self.drift().is_none();
+            f.write_str(if alone { "" } else { "\n\n" })?;
+            self.write_speeds(f)?;
+        }
+        Ok(())
     }
 }
 
@@ -222,6 +218,7 @@ mod tests {
         assert!((tensor["cosine"].as_f64().unwrap() - 0.6).abs() < 1e-15);
         assert!(json["tensors"][1]["sqnr_db"].is_null());
         assert_eq!(json["total"]["bytes_after"], 13);
+        assert_eq!(json["speeds"], serde_json::json!([]));
         assert_eq!(json["drift"]["mean_kl"], 0.25);
         assert!(json["drift"]["kl_99"].is_null());
     }

@@ -18,6 +18,8 @@ use rarefy::distill::{
     TemperatureFactor, TermValue, TopKDivergence, TopKTarget, TotalVariation, Vocabulary,
     WeightedSum,
 };
+use rarefy::infer::DenseLinear;
+use rarefy::infer::speed::{BreakEven, Compared, Speed, SpeedProgress, SpeedTest, Timing, Verdict};
 use rarefy::prune::{
     Aggregate, Amount, Blocks, CountRule, Coupled, CoupledAxes, CoupledAxis, Elementwise, Fisher,
     Fpgm, FromMask, GivenScores, Global, GlobalStructured, GradualPruning, Identity, Lamp, Layer,
@@ -203,6 +205,13 @@ fn public_types_are_plain_values() {
     value::<rarefy::quantize::Entropy>();
     value::<rarefy::quantize::ErrorSearch>();
     value::<rarefy::quantize::Percentile>();
+    value::<DenseLinear>();
+    value::<BreakEven>();
+    value::<Compared>();
+    value::<Speed>();
+    value::<SpeedProgress>();
+    value::<Timing>();
+    value::<Verdict>();
     value::<Report>();
     value::<TensorReport>();
     value::<Drift>();
@@ -216,6 +225,13 @@ fn public_types_are_plain_values() {
     exclusive::<GradientBuffers<'static, f32>>();
     reference::<Elementwise<'static, f32>>();
     reference::<PruningProgress<'static>>();
+}
+
+#[test]
+fn what_measures_travels_and_is_not_compared() {
+    // It may hold a clock of the caller's, which is a closure.
+    fn travels<T: Clone + Debug + Send + Sync + Unpin + 'static>() {}
+    travels::<SpeedTest>();
 }
 
 #[cfg(feature = "cache")]
@@ -288,6 +304,7 @@ fn debug_prints_shapes_and_counts_and_not_megabytes() {
     report.add_quantized("w", &weights, &quantized).unwrap();
     let prints = [
         format!("{mask:?}"),
+        format!("{:?}", DenseLinear::new(&weights, None).unwrap()),
         format!("{:?}", GivenScores::new(&weights)),
         format!("{:?}", Taylor::new(&weights)),
         format!("{:?}", SignedTaylor::new(&weights)),
