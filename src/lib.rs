@@ -54,6 +54,9 @@ pub mod guide {
     #[doc = include_str!("../docs/distillation.md")]
     pub mod distillation {}
 
+    #[doc = include_str!("../docs/inference.md")]
+    pub mod inference {}
+
     #[doc = include_str!("../docs/language_model.md")]
     pub mod language_model {}
 

@@ -45,7 +45,7 @@ impl EightBits {
     pub(super) fn new(
         tensor: &QuantizedTensor,
         bias: Vec<f32>,
-        order: impl Iterator<Item = usize> + Clone,
+        order: &(impl Iterator<Item = usize> + Clone),
     ) -> Result<Self> {
         let shape = tensor.shape();
         let outputs = shape[0];
@@ -76,7 +76,7 @@ impl EightBits {
                 .copied()
                 .unwrap_or(1.0)
         };
-        let codes = packed_order(tensor, inputs, &zeros, offset, &order);
+        let codes = packed_order(tensor, inputs, &zeros, offset, order);
         Ok(Self {
             panels: Panels::new(&codes, inputs, outputs),
             outputs: Outputs::new((0..outputs).map(scale).collect(), zeros, bias),

@@ -95,7 +95,7 @@ impl QuantizedConv2d {
         let places = height * width;
         let order = (0..places).flat_map(|place| (0..channels).map(move |c| c * places + place));
         Ok(Self {
-            weights: EightBits::new(weights, bias, order)?,
+            weights: EightBits::new(weights, bias, &order)?,
             channels,
             kernel: [height, width],
             stride: [1; 2],

@@ -88,7 +88,7 @@ impl QuantizedLinear {
         let &[_, inputs] = weights.shape() else {
             return Err(wrong_rank(weights));
         };
-        let weights = EightBits::new(weights, bias, 0..inputs)?;
+        let weights = EightBits::new(weights, bias, &(0..inputs))?;
         Ok(Self { weights })
     }
 
