@@ -281,6 +281,28 @@ fn compressed_rows_go_in_and_out() {
     }
 }
 
+#[cfg(feature = "sprs")]
+#[test]
+fn matrices_of_sprs_go_in_and_out() {
+    let weights = pruned((40, 30), 0.8, SparseFormat::Csr);
+    for format in FORMATS {
+        let layer = SparseLinear::best(&pruned((40, 30), 0.8, format), None).unwrap();
+        let matrix = layer.to_sprs();
+        assert_eq!(matrix.to_dense(), layer.to_dense());
+        let by_columns = matrix.to_csc();
+        let back = SparseLinear::from_sprs(&by_columns, None).unwrap();
+        assert_eq!(back.to_sprs(), matrix);
+    }
+    let layer = SparseLinear::new(&weights, None, SparseFormat::Csr).unwrap();
+    let wide = layer.to_sprs().map(|&weight| f64::from(weight));
+    assert_eq!(SparseLinear::from_sprs(&wide, None).unwrap(), layer);
+    let bad = wide.map(|_| f64::NAN);
+    assert!(matches!(
+        SparseLinear::from_sprs(&bad, None),
+        Err(Error::NotANumber { .. })
+    ));
+}
+
 #[test]
 fn what_does_not_fit_says_so() {
     let weights = array![[1.0_f32, 2.0, 0.0, 3.0], [0.0, 0.0, 1.0, 0.0]];

@@ -3,6 +3,8 @@
 mod checks;
 mod choice;
 mod csr;
+#[cfg(feature = "sprs")]
+mod foreign;
 mod format;
 mod values;
 
