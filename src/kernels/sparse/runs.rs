@@ -3,7 +3,7 @@
 use super::super::arithmetic::{Arithmetic, multiply_add};
 use super::bits::rows;
 use super::eights::{self, EIGHT};
-use super::{Pattern, Sink, Stored, WORD};
+use super::{FEW, Pattern, Sink, Stored, WORD, expand};
 use std::ops::Range;
 
 /// Blocks of `height` outputs × `width` inputs, or single weights (1 × 1, CSR).
