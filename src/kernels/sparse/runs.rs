@@ -181,10 +181,10 @@ impl Pattern for Runs {
 
     fn few(&self) -> usize {
         // Measured on 4096 × 4096, from 50 % to 95 % zeros.
-        if self.run.is_multiple_of(EIGHT) {
+        if self.run.is_multiple_of(EIGHT) && expand::is_quick() {
             16
         } else {
-            3
+            FEW
         }
     }
 
