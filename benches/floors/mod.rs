@@ -55,8 +55,9 @@ pub fn add<T: NdFloat>(group: &mut BenchmarkGroup<'_, WallTime>, values: &Array2
     });
 }
 
-#[allow(dead_code, reason = "used by the above")]
-fn sum<T: NdFloat>(values: &[T]) -> T {
+/// The sum of all values.
+#[allow(dead_code, reason = "not all benches use both")]
+pub fn sum<T: NdFloat>(values: &[T]) -> T {
     let chunks = values.par_chunks(CHUNK).map(|chunk| {
         let mut sums = [T::zero(); LANES];
         for lane in chunk.chunks_exact(LANES) {

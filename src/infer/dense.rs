@@ -113,7 +113,7 @@ impl Layer for DenseLinear {
             return Err(Error::not_finite("activation", index, value));
         }
         let room = take(&mut scratch.floats, dense::room(x.nrows(), self.inputs));
-        dense::dense(x.view(), &self.weights, &self.bias, out.view_mut(), room);
+        dense::dense(&x.view(), &self.weights, &self.bias, out.view_mut(), room);
         Ok(())
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn room(rows: usize, inputs: usize) -> usize {
 /// x · Wᵀ + bias into `out`. `weights` has as many numbers for each unit as `x` has columns; `bias` may be empty. `room`
 /// is for [`room`] numbers.
 pub(crate) fn dense(
-    x: ArrayView2<'_, f32>,
+    x: &ArrayView2<'_, f32>,
     weights: &[f32],
     bias: &[f32],
     out: ArrayViewMut2<'_, f32>,
@@ -43,10 +43,10 @@ pub(crate) fn dense(
     if rows > FEW {
         return full::product(weights, bias, x, out, room);
     }
-    let x = match x.to_slice() {
+    let x = match x.as_slice() {
         Some(x) => x,
         None => {
-            room.iter_mut().zip(&x).for_each(|(to, &x)| *to = x);
+            room.iter_mut().zip(x).for_each(|(to, &x)| *to = x);
             room
         }
     };
@@ -164,7 +164,7 @@ mod tests {
                     let mut out = Array2::from_elem((rows, units), f32::NAN);
                     let view = ArrayView2::from_shape((rows, inputs), &x).expect("as many numbers");
                     let mut room = vec![f32::NAN; room(rows, inputs)];
-                    dense(view, &weights, &bias, out.view_mut(), &mut room);
+                    dense(&view, &weights, &bias, out.view_mut(), &mut room);
                     let slow = Array2::from_shape_fn((rows, units), |(i, j)| {
                         let terms =
                             (0..inputs).map(|k| x[i * inputs + k] * weights[j * inputs + k]);

@@ -15,6 +15,7 @@ mod conv2d;
 mod decoded;
 mod grouped;
 mod linear;
+mod sparse;
 mod speed;
 
 use ndarray::{Array, Array2, Dimension, ShapeBuilder};

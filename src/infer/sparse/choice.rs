@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(best(&[0.0; 64], 64), SparseFormat::Csr);
         let blocks = |width: usize| -> Vec<f32> {
             (0..6400)
-                .map(|i| f32::from(u8::from(i / width % 3 == 0)))
+                .map(|i| f32::from(u8::from((i / width).is_multiple_of(3))))
                 .collect()
         };
         let of = |inputs| SparseFormat::Blocks { outputs: 1, inputs };

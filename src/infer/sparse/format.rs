@@ -27,7 +27,8 @@ pub enum SparseFormat {
         /// M, how many neighbours make a group.
         of: usize,
     },
-    /// Blocks of weights, those with any that is not zero. A block that reaches beyond the weights is stored whole.
+    /// Blocks of weights, those with any that is not zero. A block that reaches beyond the weights is stored whole,
+    /// but none is longer than they are.
     ///
     /// Inputs that are a multiple of 8 wide become vectors; other widths are single weights with less to store.
     Blocks {

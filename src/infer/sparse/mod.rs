@@ -3,6 +3,8 @@
 mod checks;
 mod choice;
 mod csr;
+#[cfg(feature = "sprs")]
+mod foreign;
 mod format;
 mod values;
 
@@ -21,6 +23,7 @@ use crate::mask::Mask;
 use crate::shape;
 use checks::{check_input, finite, singles};
 use ndarray::{Array2, ArrayRef1, ArrayRef2, ArrayView2, ArrayViewMut2};
+use std::fmt;
 use values::Values;
 
 /// A linear layer that stores only weights that are not zero, in f32 or as int8.
@@ -33,7 +36,7 @@ use values::Values;
 /// A few rows are read where the weights are, more are turned so that each weight meets all of them; sums go
 /// another way there. So rows have the same bits whatever is given with them as long as there are few, and as long as
 /// there are more: up to 3 are few for single columns (CSR) and for blocks whose width 8 does not divide, 16 for other
-/// blocks, and 4 + ⌊24 · density⌋ for bitmasks and N:M.
+/// blocks, and 4 + ⌊24 · density⌋ for bitmasks and N:M; without AVX2, 3 for all.
 ///
 /// # Examples
 ///
@@ -52,7 +55,7 @@ use values::Values;
 /// assert!((small.forward(&x)? - layer.forward(&x)?).iter().all(|error| error.abs() < 0.01));
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct SparseLinear {
     outputs: usize,
     inputs: usize,
@@ -147,7 +150,8 @@ impl SparseLinear {
     ) -> Result<Self> {
         format.check()?;
         let too_large = Error::Infer(InferError::TooLarge { outputs, inputs });
-        if u32::try_from(inputs).is_err() {
+        // Blocks may reach beyond the inputs, by less than all of them.
+        if u32::try_from(inputs.saturating_mul(2)).is_err() {
             return Err(too_large);
         }
         let shape = (outputs, inputs);
@@ -217,7 +221,7 @@ impl SparseLinear {
         let mut weights = Array2::zeros((self.outputs, self.inputs));
         for (output, mut row) in weights.outer_iter_mut().enumerate() {
             self.each(output, |value, input| {
-                row[input] = self.values.get(output, value)
+                row[input] = self.values.get(output, value);
             });
         }
         weights
@@ -231,7 +235,7 @@ impl SparseLinear {
         }
     }
 
-    fn compute(&self, x: ArrayView2<'_, f32>, out: ArrayViewMut2<'_, f32>, scratch: &mut Scratch) {
+    fn compute(&self, x: &ArrayView2<'_, f32>, out: ArrayViewMut2<'_, f32>, scratch: &mut Scratch) {
         match &self.places {
             Places::Bits(bits) => self.compute_by(bits, x, out, scratch),
             Places::Runs(runs) => self.compute_by(runs, x, out, scratch),
@@ -241,7 +245,7 @@ impl SparseLinear {
     fn compute_by(
         &self,
         pattern: &impl Pattern,
-        x: ArrayView2<'_, f32>,
+        x: &ArrayView2<'_, f32>,
         out: ArrayViewMut2<'_, f32>,
         scratch: &mut Scratch,
     ) {
@@ -257,7 +261,7 @@ impl SparseLinear {
         &self,
         pattern: &impl Pattern,
         (values, scales): (&[V], &[f32]),
-        x: ArrayView2<'_, f32>,
+        x: &ArrayView2<'_, f32>,
         out: ArrayViewMut2<'_, f32>,
         scratch: &mut Scratch,
     ) {
@@ -267,6 +271,19 @@ impl SparseLinear {
         };
         let room = take(&mut scratch.floats, sparse::room(pattern, x.nrows()));
         sparse::product(pattern, values, finish, x, out, room);
+    }
+}
+
+impl fmt::Debug for SparseLinear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SparseLinear")
+            .field("outputs", &self.outputs)
+            .field("inputs", &self.inputs)
+            .field("format", &self.format)
+            .field("stored", &self.stored())
+            .field("quantized", &self.is_quantized())
+            .field("bias", &!self.bias.is_empty())
+            .finish_non_exhaustive()
     }
 }
 
@@ -294,7 +311,7 @@ impl Layer for SparseLinear {
         scratch: &mut Scratch,
     ) -> Result<()> {
         check_input(self, x, out)?;
-        self.compute(x.view(), out.view_mut(), scratch);
+        self.compute(&x.view(), out.view_mut(), scratch);
         Ok(())
     }
 }

@@ -12,6 +12,20 @@ pub(super) enum Values {
 /// The largest code.
 const MOST: f32 = 127.0;
 
+/// The scale at which this magnitude is the largest code.
+fn scale_for(largest: f32) -> f32 {
+    if largest == 0.0 {
+        return 1.0;
+    }
+    // Of the tiniest weights it would be no normal number, and inexact.
+    let scale = (largest / MOST).max(f32::MIN_POSITIVE);
+    // Of the largest weights it may have been rounded so far up that its code means infinity.
+    match (scale * MOST).is_finite() {
+        true => scale,
+        false => scale.next_down(),
+    }
+}
+
 impl Values {
     /// Codes of these numbers. `each` calls with the number of each value of an output.
     pub(super) fn quantized(
@@ -26,13 +40,9 @@ impl Values {
         let scale = |output| {
             let mut largest = 0.0_f32;
             each(output, &mut |value| {
-                largest = largest.max(values[value].abs())
+                largest = largest.max(values[value].abs());
             });
-            let scale = match largest {
-                0.0 => 1.0,
-                // Of the tiniest weights the scale would be no normal number, and inexact.
-                _ => (largest / MOST).max(f32::MIN_POSITIVE),
-            };
+            let scale = scale_for(largest);
             #[expect(clippy::cast_possible_truncation, reason = "a code of at most ±127")]
             each(output, &mut |value| {
                 codes[value] = (values[value] / scale).round_ties_even().clamp(-MOST, MOST) as i8;

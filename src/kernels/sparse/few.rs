@@ -24,7 +24,7 @@ pub(crate) fn product<P: Pattern, V: Stored>(
     pattern: &P,
     values: &[V],
     finish: Finish<'_>,
-    x: ArrayView2<'_, f32>,
+    x: &ArrayView2<'_, f32>,
     out: ArrayViewMut2<'_, f32>,
     room: &mut [f32],
 ) {
@@ -74,7 +74,7 @@ impl<P: Pattern, V: Stored> Kernel for Block<'_, P, V> {
 }
 
 /// Lays rows out one after the other, zeros behind the last input of each.
-pub(super) fn lay<'a>(x: ArrayView2<'_, f32>, width: usize, room: &'a mut [f32]) -> &'a [f32] {
+pub(super) fn lay<'a>(x: &ArrayView2<'_, f32>, width: usize, room: &'a mut [f32]) -> &'a [f32] {
     for (row, to) in x.rows().into_iter().zip(room.chunks_mut(width.max(1))) {
         let (to, behind) = to.split_at_mut(x.ncols());
         match row.as_slice() {

@@ -24,7 +24,7 @@ pub(crate) fn room(rows: usize, inputs: usize) -> usize {
 pub(crate) fn product(
     weights: &[f32],
     bias: &[f32],
-    x: ArrayView2<'_, f32>,
+    x: &ArrayView2<'_, f32>,
     out: ArrayViewMut2<'_, f32>,
     room: &mut [f32],
 ) {

@@ -39,7 +39,7 @@ pub(crate) fn product<P: Pattern, V: Stored>(
     pattern: &P,
     values: &[V],
     finish: Finish<'_>,
-    x: ArrayView2<'_, f32>,
+    x: &ArrayView2<'_, f32>,
     out: ArrayViewMut2<'_, f32>,
     room: &mut [f32],
 ) {
@@ -57,7 +57,7 @@ pub(crate) fn product<P: Pattern, V: Stored>(
 
 /// Turns activations into tiles: for each input the numbers of all rows of the tile, zeros behind the last row and the
 /// last input. Tiles begin lines of the cache.
-pub(super) fn turn<'a>(x: ArrayView2<'_, f32>, width: usize, room: &'a mut [f32]) -> &'a [f32] {
+pub(super) fn turn<'a>(x: &ArrayView2<'_, f32>, width: usize, room: &'a mut [f32]) -> &'a [f32] {
     /// Inputs of a task.
     const INPUTS: usize = 256;
     let aligned = room.as_ptr().align_offset(64).min(VECTOR);
@@ -89,7 +89,7 @@ pub(super) fn turn<'a>(x: ArrayView2<'_, f32>, width: usize, room: &'a mut [f32]
 /// Turns sixteen rows of sixteen inputs.
 #[inline(always)]
 fn turn_square(
-    x: ArrayView2<'_, f32>,
+    x: &ArrayView2<'_, f32>,
     (row, end): (usize, usize),
     input: usize,
     lanes: usize,
@@ -99,7 +99,7 @@ fn turn_square(
     let input = input.min(x.ncols());
     let inputs = (x.ncols() - input).min(VECTOR);
     for (lane, row) in (row..end).take(VECTOR).enumerate() {
-        let row = x.slice_move(s![row, input..input + inputs]);
+        let row = x.slice(s![row, input..input + inputs]);
         match row.as_slice() {
             Some(row) => {
                 for (square, &x) in square.iter_mut().zip(row) {

@@ -13,6 +13,8 @@ mod few;
 pub(crate) mod full;
 mod lanes;
 pub(crate) mod runs;
+#[cfg(test)]
+mod twin;
 
 use super::arithmetic::Arithmetic;
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -20,6 +22,9 @@ use std::ops::Range;
 
 /// Weights of a word of bits, and what rows of activations are padded to.
 pub(crate) const WORD: usize = 64;
+
+/// Up to how many rows weights that are read one by one are quicker than rows as lanes.
+const FEW: usize = 3;
 
 /// A weight as it is stored.
 pub(crate) trait Stored: Copy + Default + Send + Sync + 'static {
@@ -131,7 +136,7 @@ pub(crate) fn product<P: Pattern, V: Stored>(
     pattern: &P,
     values: &[V],
     finish: Finish<'_>,
-    x: ArrayView2<'_, f32>,
+    x: &ArrayView2<'_, f32>,
     out: ArrayViewMut2<'_, f32>,
     room: &mut [f32],
 ) {

@@ -3,7 +3,7 @@
 use super::super::arithmetic::{Arithmetic, multiply_add};
 use super::bits::rows;
 use super::eights::{self, EIGHT};
-use super::{Pattern, Sink, Stored, WORD};
+use super::{FEW, Pattern, Sink, Stored, WORD, expand};
 use std::ops::Range;
 
 /// Blocks of `height` outputs × `width` inputs, or single weights (1 × 1, CSR).
@@ -72,12 +72,14 @@ impl Columns {
 }
 
 impl Runs {
-    /// The blocks that have a weight that is not zero. None where there are too many to count in 32 bits.
+    /// The blocks that have a weight that is not zero; they are no longer than the weights. None where there are too many to count in 32 bits.
     pub(crate) fn of_nonzero(
         weights: &[f32],
         (outputs, inputs): (usize, usize),
         (height, run): (usize, usize),
     ) -> Option<Self> {
+        // What a block has beyond all weights would be stored for nothing.
+        let (height, run) = (height.min(outputs.max(1)), run.min(inputs.max(1)));
         let across = inputs.div_ceil(run);
         let mut columns = Columns::up_to(across);
         let mut firsts = vec![0];
@@ -179,10 +181,10 @@ impl Pattern for Runs {
 
     fn few(&self) -> usize {
         // Measured on 4096 × 4096, from 50 % to 95 % zeros.
-        if self.run.is_multiple_of(EIGHT) {
+        if self.run.is_multiple_of(EIGHT) && expand::is_quick() {
             16
         } else {
-            3
+            FEW
         }
     }
 
@@ -327,8 +329,13 @@ fn walk<V: Stored, I: Copy + Into<u32>>(
         return count;
     }
     let mut len = 0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "no run is longer than the inputs, which 32 bits count"
+    )]
+    let run_length = run as u32;
     for (&column, values) in columns.iter().zip(values.chunks_exact(run)) {
-        let mut place = column.into() * run as u32;
+        let mut place = column.into() * run_length;
         for part in values.chunks(ROOM) {
             if len + part.len() > ROOM {
                 sink.take(&places[..len], &weights[..len]);
