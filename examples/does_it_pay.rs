@@ -20,7 +20,7 @@ use ndarray_rand::rand_distr::StandardNormal;
 use rand_chacha::ChaCha8Rng;
 use rarefy::Result;
 use rarefy::infer::speed::{SpeedProgress, SpeedTest};
-use rarefy::infer::{DenseLinear, Layer, QuantizedLinear, SparseLinear};
+use rarefy::infer::{DenseLinear, GroupedLinear, Layer, QuantizedLinear, SparseLinear};
 use rarefy::prune;
 use rarefy::report::Report;
 use std::ops::ControlFlow;
@@ -48,9 +48,11 @@ fn main() -> Result<()> {
             Array2::random_using((outputs, inputs), StandardNormal, &mut random);
         let dense = DenseLinear::new(&weights, None)?;
         let int8 = QuantizedLinear::new(&weights, None)?;
+        let int4 = GroupedLinear::new(&weights, 4, 32, None)?;
         for rows in [1, 32] {
             let test = SpeedTest::new().rows(rows).budget(budget);
             report.add_speed("int8", test.measure_watched(&int8, &dense, watch)?);
+            report.add_speed("int4", test.measure_watched(&int4, &dense, watch)?);
             // The smallest weights go, and the form that suits what is left is chosen.
             let sparse = |sparsity| -> Result<Box<dyn Layer>> {
                 let mut pruned = weights.clone();

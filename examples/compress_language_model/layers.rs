@@ -5,7 +5,7 @@ use crate::stored::{Stored, Tensor};
 use crate::text::CONTEXT;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Ix1, Ix2, s};
 use rarefy::Result;
-use rarefy::infer::{DenseLinear, QuantizedLinear, Scratch, SparseLinear};
+use rarefy::infer::{DenseLinear, GroupedLinear, QuantizedLinear, Scratch, SparseLinear};
 use rarefy::prelude::*;
 use rarefy::quantize::{Granularity, Parameters, QuantizedTensor};
 
@@ -90,7 +90,12 @@ fn layer(weights: &Tensor, bias: &Array1<f32>) -> Result<Box<dyn Layer>> {
         Tensor::Dense(_) => Box::new(DenseLinear::new(&matrix(weights).t(), Some(bias))?),
         Tensor::Sparse { .. } => Box::new(SparseLinear::best(&matrix(weights).t(), Some(bias))?),
         Tensor::Quantized(codes) => {
-            Box::new(QuantizedLinear::from_tensor(&turned(codes)?, Some(bias))?)
+            let codes = turned(codes)?;
+            match codes.scheme().bits() {
+                // A code takes a byte there.
+                8 => Box::new(QuantizedLinear::from_tensor(&codes, Some(bias))?),
+                _ => Box::new(GroupedLinear::from_tensor(&codes, Some(bias))?),
+            }
         }
     })
 }

@@ -3,7 +3,8 @@
 
     python3 examples/compress_language_model/table.py [SEED ...]
 
-Prints Markdown, and what was to be shown with whether it was. Exits with 1 if something was not.
+Prints Markdown, and what was to be shown with whether it was. Exits with 1 if something was not. Characters a second
+are of this machine and this minute; nothing is to be shown of them.
 Needs cargo and nothing beyond Python's standard library.
 """
 
@@ -45,8 +46,8 @@ def main():
         row(name, *(f"{value:.3f}" for value in values), f"{mean(values):.3f}")
 
     print("\nMeans:\n")
-    row("stage", "nonzero", "bytes", "bits/weight", "perplexity", "agreement")
-    row("---", "--:", "--:", "--:", "--:", "--:")
+    row("stage", "nonzero", "bytes", "bits/weight", "perplexity", "agreement", "tokens/s")
+    row("---", "--:", "--:", "--:", "--:", "--:", "--:")
     for name in names:
         average = {key: mean(run[name][key] for run in runs) for key in runs[0][name]}
         row(
@@ -56,6 +57,7 @@ def main():
             f"{average['bits_per_weight']:.2f}",
             f"{average['perplexity']:.3f}",
             f"{100 * average['agreement']:.1f} %",
+            f"{average['tokens_per_second']:.0f}",
         )
 
     def each(one, other, key="perplexity"):
