@@ -267,7 +267,8 @@ fn halve(
 #[cfg(test)]
 mod tests {
     use super::{
-        fold_ranges, for_blocks, for_chunks_mut, for_chunks_of_each, map_chunks_mut, map_ranges,
+        fold_ranges, for_blocks, for_chunks_mut, for_chunks_of_each, for_chunks_of_three, for_rows,
+        map_chunks_mut, map_ranges,
     };
 
     #[test]
@@ -314,6 +315,38 @@ mod tests {
             assert!((0..len).all(|i| a[i] == i / 10 && b[i] == i / 10 + 1));
         }
         for_chunks_of_each::<u8, 0>([], 10, |_, []| {});
+    }
+
+    #[test]
+    fn chunks_of_three_lengths_go_together() {
+        for chunks in [0, 1, 2, 7] {
+            let (mut a, mut b, mut c) = (vec![0; chunks * 4], vec![0; chunks * 2], vec![0; chunks]);
+            for_chunks_of_three(
+                (&mut a, 4),
+                (&mut b, 2),
+                (&mut c, 1),
+                &|index, a: &mut [usize], b: &mut [usize], c: &mut [usize]| {
+                    assert_eq!((a.len(), b.len(), c.len()), (4, 2, 1));
+                    (a[3], b[1], c[0]) = (index + 1, index + 2, index + 3);
+                },
+            );
+            let right = |i: usize| (a[4 * i + 3], b[2 * i + 1], c[i]) == (i + 1, i + 2, i + 3);
+            assert!((0..chunks).all(right), "{chunks} chunks");
+        }
+    }
+
+    #[test]
+    fn rows_are_written_whatever_their_order_in_memory() {
+        use ndarray::{Array2, ShapeBuilder};
+        let fill = |row: usize, values: &mut [f32], _: &mut Vec<u8>| values.fill(row as f32);
+        for (rows, width) in [(0, 3), (3, 0), (5, 7), (3000, 9)] {
+            let mut out = Array2::from_elem((rows, width), -1.0);
+            for_rows(out.view_mut(), &fill);
+            assert!(out.indexed_iter().all(|((row, _), &x)| x == row as f32));
+            let mut columns = Array2::from_elem((rows, width).f(), -1.0);
+            for_rows(columns.view_mut(), &fill);
+            assert_eq!(columns, out);
+        }
     }
 
     #[test]
