@@ -1,7 +1,7 @@
 //! Sparse layers next to the dense layer and to the machine's floor: reading what they store.
 //!
 //! ```text
-//! cargo bench --bench sparse
+//! cargo bench --bench sparse --features sprs
 //! ```
 
 #![allow(
@@ -61,6 +61,22 @@ fn run_both(
     run(group, &format!("{name} int8"), &layer.quantized(), x);
 }
 
+/// What a user of `sprs` would write: a matrix times columns.
+#[cfg(feature = "sprs")]
+fn run_sprs(group: &mut Group<'_>, name: &str, weights: &Array2<f32>, x: &Array2<f32>) {
+    let layer = SparseLinear::new(weights, None, SparseFormat::Csr).expect("weights are finite");
+    let (matrix, columns) = (layer.to_sprs(), x.t().as_standard_layout().into_owned());
+    let vector = columns.column(0).to_owned();
+    group.bench_function(name, |b| match x.nrows() {
+        1 => b.iter(|| {
+            black_box(&matrix * black_box(&vector));
+        }),
+        _ => b.iter(|| {
+            black_box(&matrix * black_box(&columns));
+        }),
+    });
+}
+
 fn sparse(c: &mut Criterion) {
     let weights = floors::normal(SHAPE, 0.02, 1);
     let bytes = size_of::<f32>() * weights.len();
@@ -81,6 +97,8 @@ fn sparse(c: &mut Criterion) {
             ] {
                 run_both(&mut group, &format!("{name} {zeros}"), &pruned, format, &x);
             }
+            #[cfg(feature = "sprs")]
+            run_sprs(&mut group, &format!("sprs {zeros}"), &pruned, &x);
             for (outputs, inputs) in [(1, 8), (4, 16)] {
                 let mut pruned = weights.clone();
                 Blocks::new(Magnitude, zeros, (outputs, inputs))

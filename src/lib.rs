@@ -15,6 +15,8 @@
 #[cfg(feature = "half")]
 pub use half;
 pub use ndarray;
+#[cfg(feature = "sprs")]
+pub use sprs;
 
 pub mod calibrate;
 pub mod distill;

@@ -12,8 +12,8 @@ use ndarray::{ArrayRef1, ArrayRef2};
 /// A linear layer whose weights stay the bytes of a [`BlockFormat`], such as those of a GGUF file.
 ///
 /// While it computes, each thread decodes sixteen outputs × 256 inputs at a time, into 16 KiB on its stack, and
-/// multiplies them in f32: with a single row hardly slower than decoding alone. For the best speed with many rows
-/// quantize for a [`GroupedLinear`](super::GroupedLinear) instead.
+/// multiplies them in f32: with a single row faster than decoding all and multiplying floats, with many rows slower,
+/// where a [`GroupedLinear`](super::GroupedLinear) is the one to choose.
 ///
 /// In stretches of 256 inputs (the last may have fewer) input i goes to partial sum i mod 16; the sixteen are added in
 /// pairs, those of the stretches in their order, and then the bias. No operation is fused, so results have the same
@@ -23,7 +23,7 @@ use ndarray::{ArrayRef1, ArrayRef2};
 /// # Examples
 ///
 /// ```
-/// use ndarray::Array2;
+/// use ndarray::{Array2, Ix2};
 /// use rarefy::infer::{BlockLinear, Layer};
 /// use rarefy::quantize::{BlockFormat, BlockTensor};
 ///
@@ -35,7 +35,7 @@ use ndarray::{ArrayRef1, ArrayRef2};
 ///
 /// let x = Array2::from_shape_fn((2, 256), |(i, j)| ((2 * i + j) % 5) as f32);
 /// let y = layer.forward(&x)?;
-/// let right = x.dot(&right.into_dimensionality()?.t());
+/// let right = x.dot(&right.into_dimensionality::<Ix2>()?.t());
 /// assert!(y.iter().zip(&right).all(|(y, right)| (y - right).abs() < 1e-2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -58,7 +58,7 @@ impl Activations {
 /// # Examples
 ///
 /// ```
-/// use ndarray::{Array2, Axis};
+/// use ndarray::{Array2, Axis, Ix2};
 /// use rarefy::infer::{Activations, GroupedLinear, Layer};
 /// use rarefy::prelude::*;
 /// use rarefy::quantize::Linear;
@@ -75,7 +75,7 @@ impl Activations {
 /// // Weights that are quantized already, in any way that has groups along the inputs.
 /// let q = Linear::new(3).affine().per_group(Axis(1), 64).quantize(&weights)?;
 /// let layer = GroupedLinear::from_tensor(&q, None)?.activations(Activations::Int16);
-/// let right = x.dot(&q.dequantize::<f32>().into_dimensionality()?.t());
+/// let right = x.dot(&q.dequantize::<f32>().into_dimensionality::<Ix2>()?.t());
 /// let y = layer.forward(&x)?;
 /// assert!(y.iter().zip(&right).all(|(y, right)| (y - right).abs() < 1e-2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

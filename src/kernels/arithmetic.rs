@@ -15,6 +15,17 @@ pub trait Arithmetic {
 }
 
 /// One instruction, one rounding.
+#[cfg_attr(
+    all(
+        not(test),
+        not(any(
+            target_arch = "x86_64",
+            target_arch = "aarch64",
+            target_feature = "fma"
+        ))
+    ),
+    expect(dead_code, reason = "a machine such as wasm32 never fuses")
+)]
 pub(super) enum Fused {}
 
 /// Two instructions, two roundings.

@@ -4,14 +4,19 @@
 //! it into a function that carries `#[target_feature]`, so one plain body is compiled once per
 //! instruction set. Closures given to rayon do not carry the features along: call [`vectorize`]
 //! inside the parallel chunk, not around it.
-#![expect(
-    unsafe_code,
-    reason = "calling a `#[target_feature]` function is unsafe; this is the one file that does. \
-              Measured on quantization to int8 (benches/quantize.rs): without it the same body \
-              runs on SSE2 alone"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calling a `#[target_feature]` function is unsafe; this is the one file that does. \
+                  Measured on quantization to int8 (benches/quantize.rs): without it the same body \
+                  runs on SSE2 alone"
+    )
 )]
 
-use super::arithmetic::{Baseline, Fused, Kernel};
+#[cfg(target_arch = "x86_64")]
+use super::arithmetic::Fused;
+use super::arithmetic::{Baseline, Kernel};
 use super::compare::{Anywhere, Sweep};
 #[cfg(target_arch = "x86_64")]
 use super::compare::{Avx2, Avx512};

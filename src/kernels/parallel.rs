@@ -266,7 +266,7 @@ fn halve(
 #[cfg(test)]
 mod tests {
     use super::{
-        first_of_three, fold_ranges, for_blocks, for_chunks_mut, for_chunks_of_each,
+        first_of_three, fold_ranges, for_blocks, for_chunks_mut, for_chunks_of_each, for_rows,
         map_chunks_mut, map_ranges,
     };
 
@@ -328,6 +328,20 @@ mod tests {
             });
             assert_eq!(first, (len > 4).then_some(1));
             assert!((0..len).all(|i| a[2 * i] == i / 4 && b[i] == i / 4));
+        }
+    }
+
+    #[test]
+    fn rows_are_written_whatever_their_order_in_memory() {
+        use ndarray::{Array2, ShapeBuilder};
+        let fill = |row: usize, values: &mut [f32], _: &mut Vec<u8>| values.fill(row as f32);
+        for (rows, width) in [(0, 3), (3, 0), (5, 7), (3000, 9)] {
+            let mut out = Array2::from_elem((rows, width), -1.0);
+            for_rows(out.view_mut(), &fill);
+            assert!(out.indexed_iter().all(|((row, _), &x)| x == row as f32));
+            let mut columns = Array2::from_elem((rows, width).f(), -1.0);
+            for_rows(columns.view_mut(), &fill);
+            assert_eq!(columns, out);
         }
     }
 

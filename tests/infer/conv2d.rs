@@ -64,6 +64,7 @@ fn every_bit_is_the_definitions() {
     for case in [
         case([2, 3, 7, 6], 5, [3, 3], [1, 1], [1, 1], [1, 1]),
         case([1, 16, 9, 9], 17, [3, 2], [2, 3], [0, 1], [1, 2]),
+        case([1, 2, 20, 11], 70, [1, 1], [1, 1], [0, 0], [1, 1]),
         case([3, 1, 1, 1], 1, [1, 1], [1, 1], [0, 0], [1, 1]),
         case([1, 4, 2, 5], 33, [3, 3], [1, 2], [2, 0], [2, 1]),
         case([1, 2, 0, 3], 2, [1, 1], [1, 1], [1, 1], [1, 1]),
@@ -92,6 +93,7 @@ fn every_bit_is_the_definitions() {
                     .unwrap();
                 assert_eq!(y, expected, "{threads} threads");
             }
+            assert_eq!(layer.forward(&images).unwrap(), expected);
             let mut backwards = Array4::from_elem(shape.f(), f32::NAN);
             let mut y = backwards.slice_mut(s![.., .., ..;-1, ..]);
             layer.forward_into(&images, &mut y, &mut scratch).unwrap();

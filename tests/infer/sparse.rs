@@ -106,6 +106,11 @@ fn memory_order_and_rows_given_together_do_not_matter() {
             let one = layer.forward(&x.slice(s![row..=row, ..])).unwrap();
             assert_eq!(one.row(0), few.row(row), "{format:?}");
         }
+        if format == SparseFormat::Bitmask {
+            // Six are few here, four of them together.
+            let six = layer.forward(&x.slice(s![..6, ..])).unwrap();
+            assert_eq!(six.slice(s![..3, ..]), few);
+        }
         assert_eq!(
             layer.forward(&x.slice(s![7..37, ..])).unwrap(),
             many.slice(s![7..37, ..])
@@ -279,6 +284,28 @@ fn compressed_rows_go_in_and_out() {
     ] {
         assert_eq!(error.to_string(), message);
     }
+}
+
+#[cfg(feature = "sprs")]
+#[test]
+fn matrices_of_sprs_go_in_and_out() {
+    let weights = pruned((40, 30), 0.8, SparseFormat::Csr);
+    for format in FORMATS {
+        let layer = SparseLinear::best(&pruned((40, 30), 0.8, format), None).unwrap();
+        let matrix = layer.to_sprs();
+        assert_eq!(matrix.to_dense(), layer.to_dense());
+        let by_columns = matrix.to_csc();
+        let back = SparseLinear::from_sprs(&by_columns, None).unwrap();
+        assert_eq!(back.to_sprs(), matrix);
+    }
+    let layer = SparseLinear::new(&weights, None, SparseFormat::Csr).unwrap();
+    let wide = layer.to_sprs().map(|&weight| f64::from(weight));
+    assert_eq!(SparseLinear::from_sprs(&wide, None).unwrap(), layer);
+    let bad = wide.map(|_| f64::NAN);
+    assert!(matches!(
+        SparseLinear::from_sprs(&bad, None),
+        Err(Error::NotANumber { .. })
+    ));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod checks;
 mod choice;
 mod csr;
+#[cfg(feature = "sprs")]
+mod foreign;
 mod format;
 mod values;
 
@@ -21,6 +23,7 @@ use crate::mask::Mask;
 use crate::shape;
 use checks::{check_input, finite, singles};
 use ndarray::{Array2, ArrayRef1, ArrayRef2, ArrayView2, ArrayViewMut2};
+use std::fmt;
 use values::Values;
 
 /// A linear layer that stores only weights that are not zero, in f32 or as int8.
@@ -33,7 +36,7 @@ use values::Values;
 /// A few rows are read where the weights are, more are turned so that each weight meets all of them; sums go
 /// another way there. So rows have the same bits whatever is given with them as long as there are few, and as long as
 /// there are more: up to 3 are few for single columns (CSR) and for blocks whose width 8 does not divide, 16 for other
-/// blocks, and 4 + ⌊24 · density⌋ for bitmasks and N:M.
+/// blocks, and 4 + ⌊24 · density⌋ for bitmasks and N:M; without AVX2, 3 for all.
 ///
 /// # Examples
 ///
@@ -52,7 +55,7 @@ use values::Values;
 /// assert!((small.forward(&x)? - layer.forward(&x)?).iter().all(|error| error.abs() < 0.01));
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct SparseLinear {
     outputs: usize,
     inputs: usize,
@@ -268,6 +271,19 @@ impl SparseLinear {
         };
         let room = take(&mut scratch.floats, sparse::room(pattern, x.nrows()));
         sparse::product(pattern, values, finish, x, out, room);
+    }
+}
+
+impl fmt::Debug for SparseLinear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SparseLinear")
+            .field("outputs", &self.outputs)
+            .field("inputs", &self.inputs)
+            .field("format", &self.format)
+            .field("stored", &self.stored())
+            .field("quantized", &self.is_quantized())
+            .field("bias", &!self.bias.is_empty())
+            .finish_non_exhaustive()
     }
 }
 

@@ -11,9 +11,12 @@ use super::machine::Machine;
 use super::panels::{Panels, QUAD, WIDTH};
 use super::tile::{MOST_PANELS, MOST_ROWS, Tiles};
 use crate::kernels::dispatch::vectorize;
-use crate::kernels::parallel::for_blocks;
+use crate::kernels::parallel::{for_blocks, in_pool};
 use ndarray::{ArrayViewMut2, Axis};
 use std::ops::Range;
+
+/// Products that one thread is through with before it has woken another.
+const FEW: usize = 1 << 22;
 
 /// Inputs over which a sum of products of codes of eight bits fits 32 bits.
 const SHORT: usize = 32_768;
@@ -79,7 +82,12 @@ pub(crate) fn product(
         return without_inputs(outputs, out);
     }
     let tiles = Tiles::new(machine, panels, rows);
-    let block = block(out.nrows(), panels.inputs());
+    let products = out.len() * panels.inputs();
+    let block = if products < FEW && !in_pool() {
+        out.dim()
+    } else {
+        block(out.nrows(), panels.inputs())
+    };
     for_blocks(out, block, &|start, out| {
         vectorize(
             #[inline(always)]
@@ -104,7 +112,7 @@ fn without_inputs(outputs: &Outputs, mut out: ArrayViewMut2<'_, f32>) {
     }
 }
 
-/// Rows of a task at the most.
+/// Rows of a task that shares its work, and of what is computed aside.
 const ROWS: usize = 8 * MOST_ROWS;
 /// Outputs of a tile.
 const COLUMNS: usize = MOST_PANELS * WIDTH;
@@ -130,20 +138,22 @@ fn compute_aside(
     mut out: ArrayViewMut2<'_, f32>,
 ) {
     let mut aside = [0.0; ROWS * COLUMNS];
-    let tall = out.nrows();
-    for (part, mut out) in out.axis_chunks_iter_mut(Axis(1), COLUMNS).enumerate() {
-        let wide = out.ncols();
-        let start = (first_row, first_output + part * COLUMNS);
-        let aside = &mut aside[..tall * wide];
-        let Ok(view) = ArrayViewMut2::from_shape((tall, wide), aside) else {
-            return;
-        };
-        compute_block(panels, outputs, rows, tiles, start, view);
-        for (j, mut column) in out.columns_mut().into_iter().enumerate() {
-            let y = aside[j..].iter().step_by(wide);
-            match column.as_slice_mut() {
-                Some(column) => column.iter_mut().zip(y).for_each(|(out, &y)| *out = y),
-                None => column.iter_mut().zip(y).for_each(|(out, &y)| *out = y),
+    for (down, mut out) in out.axis_chunks_iter_mut(Axis(0), ROWS).enumerate() {
+        let tall = out.nrows();
+        for (across, mut out) in out.axis_chunks_iter_mut(Axis(1), COLUMNS).enumerate() {
+            let wide = out.ncols();
+            let start = (first_row + down * ROWS, first_output + across * COLUMNS);
+            let aside = &mut aside[..tall * wide];
+            let Ok(view) = ArrayViewMut2::from_shape((tall, wide), aside) else {
+                return;
+            };
+            compute_block(panels, outputs, rows, tiles, start, view);
+            for (j, mut column) in out.columns_mut().into_iter().enumerate() {
+                let y = aside[j..].iter().step_by(wide);
+                match column.as_slice_mut() {
+                    Some(column) => column.iter_mut().zip(y).for_each(|(out, &y)| *out = y),
+                    None => column.iter_mut().zip(y).for_each(|(out, &y)| *out = y),
+                }
             }
         }
     }

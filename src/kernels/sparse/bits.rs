@@ -1,7 +1,7 @@
 //! A bit for each weight, set where it is stored.
 
 use super::super::arithmetic::Arithmetic;
-use super::{Pattern, Sink, Stored, WORD, expand};
+use super::{FEW, Pattern, Sink, Stored, WORD, expand};
 use std::ops::Range;
 
 /// A bit for each weight; every row begins a word.
@@ -146,7 +146,7 @@ impl Pattern for Bits {
     }
 
     fn few(&self) -> usize {
-        self.few
+        if expand::is_quick() { self.few } else { FEW }
     }
 
     #[inline(always)]

@@ -23,6 +23,9 @@ use std::ops::Range;
 /// Weights of a word of bits, and what rows of activations are padded to.
 pub(crate) const WORD: usize = 64;
 
+/// Up to how many rows weights that are read one by one are quicker than rows as lanes.
+const FEW: usize = 3;
+
 /// A weight as it is stored.
 pub(crate) trait Stored: Copy + Default + Send + Sync + 'static {
     /// Its number, before any scale.
