@@ -5,8 +5,8 @@ use crate::error::{Error, InferError, Result};
 use crate::float::Float;
 use crate::kernels::integer::codes::Coding;
 use crate::kernels::integer::machine::Machine;
+use crate::kernels::integer::outputs::Outputs;
 use crate::kernels::integer::panels::Panels;
-use crate::kernels::integer::product::Outputs;
 use crate::quantize::{Bias, Granularity, Linear, Parameters, QuantizedTensor, QuantizerExt};
 use ndarray::{ArrayRef, Axis, Dimension};
 

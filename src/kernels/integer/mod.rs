@@ -8,6 +8,7 @@ mod avx2;
 pub(crate) mod codes;
 pub(crate) mod grouped;
 pub(crate) mod machine;
+pub(crate) mod outputs;
 pub(crate) mod panels;
 pub(crate) mod patches;
 mod portable;
