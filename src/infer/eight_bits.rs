@@ -14,7 +14,7 @@ use ndarray::{ArrayRef, Axis, Dimension};
 const OFFSET: i32 = 128;
 
 /// Weights of eight bits, packed, and what they mean.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct EightBits {
     pub(super) panels: Panels,
     pub(super) outputs: Outputs,

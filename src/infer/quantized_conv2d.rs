@@ -41,7 +41,7 @@ use std::fmt;
 /// assert!((y[[0, 0, 2, 2]] - 2.7).abs() < 0.01 && (y[[0, 0, 0, 0]] - 1.2).abs() < 0.01);
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct QuantizedConv2d {
     weights: EightBits,
     channels: usize,

@@ -46,7 +46,7 @@ use std::fmt;
 /// assert!((y[[0, 0]] - 0.25).abs() < 0.05 && (y[[0, 1]] + 2.25).abs() < 0.05);
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct QuantizedLinear {
     weights: EightBits,
 }

@@ -18,8 +18,11 @@ use rarefy::distill::{
     TemperatureFactor, TermValue, TopKDivergence, TopKTarget, TotalVariation, Vocabulary,
     WeightedSum,
 };
-use rarefy::infer::DenseLinear;
 use rarefy::infer::speed::{BreakEven, Compared, Speed, SpeedProgress, SpeedTest, Timing, Verdict};
+use rarefy::infer::{
+    Activations, BlockLinear, Csr, DenseLinear, GroupedLinear, QuantizedConv2d, QuantizedEmbedding,
+    QuantizedLinear, Scratch, SparseFormat, SparseLinear,
+};
 use rarefy::prune::{
     Aggregate, Amount, Blocks, CountRule, Coupled, CoupledAxes, CoupledAxis, Elementwise, Fisher,
     Fpgm, FromMask, GivenScores, Global, GlobalStructured, GradualPruning, Identity, Lamp, Layer,
@@ -206,6 +209,15 @@ fn public_types_are_plain_values() {
     value::<rarefy::quantize::ErrorSearch>();
     value::<rarefy::quantize::Percentile>();
     value::<DenseLinear>();
+    value::<Activations>();
+    value::<BlockLinear>();
+    value::<Csr>();
+    value::<GroupedLinear>();
+    value::<QuantizedConv2d>();
+    value::<QuantizedEmbedding>();
+    value::<QuantizedLinear>();
+    value::<SparseFormat>();
+    value::<SparseLinear>();
     value::<BreakEven>();
     value::<Compared>();
     value::<Speed>();
@@ -232,6 +244,7 @@ fn what_measures_travels_and_is_not_compared() {
     // It may hold a clock of the caller's, which is a closure.
     fn travels<T: Clone + Debug + Send + Sync + Unpin + 'static>() {}
     travels::<SpeedTest>();
+    travels::<Scratch>();
 }
 
 #[cfg(feature = "cache")]
@@ -305,6 +318,12 @@ fn debug_prints_shapes_and_counts_and_not_megabytes() {
     let prints = [
         format!("{mask:?}"),
         format!("{:?}", DenseLinear::new(&weights, None).unwrap()),
+        format!("{:?}", QuantizedLinear::new(&weights, None).unwrap()),
+        format!("{:?}", GroupedLinear::new(&weights, 4, 32, None).unwrap()),
+        format!(
+            "{:?}",
+            SparseLinear::new(&weights, None, SparseFormat::Csr).unwrap()
+        ),
         format!("{:?}", GivenScores::new(&weights)),
         format!("{:?}", Taylor::new(&weights)),
         format!("{:?}", SignedTaylor::new(&weights)),

@@ -2,11 +2,13 @@
 //! drivers as ours: as concrete types, behind references, boxed as `dyn`, and in lists.
 
 use approx::assert_abs_diff_eq;
-use ndarray::{Array1, Array2, Array3, ArrayD, ArrayRef1, ArrayRefD, Axis, array, s};
+use ndarray::{Array1, Array2, Array3, ArrayD, ArrayRef1, ArrayRef2, ArrayRefD, Axis, array, s};
 use rarefy::distill::{
     CrossEntropy, Distiller, KlDivergence, Loss, LossValue, Output, Student, Target, Teacher,
     WeightedSum,
 };
+use rarefy::infer::speed::SpeedTest;
+use rarefy::infer::{DenseLinear, QuantizedLinear, Scratch};
 use rarefy::prelude::*;
 use rarefy::prune::{Magnitude, Unstructured};
 use rarefy::quantize::{Granularity, Linear, Parameters, QuantizedTensor, Scheme};
@@ -14,6 +16,7 @@ use rarefy::schedule::Polynomial;
 use rarefy::{Error, Float, Mask, Result};
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Keeps the first weight of every `every` in memory order of the first axis.
 #[derive(Debug)]
@@ -406,4 +409,49 @@ fn schedules_of_the_users_drive_our_methods() {
         pruner.mask(&weights).unwrap().dropped()
     });
     assert_eq!(dropped, [48, 4, 26, 4]);
+}
+
+/// A layer whose weights are all equal.
+#[derive(Debug)]
+struct Mean {
+    inputs: usize,
+}
+
+impl Layer for Mean {
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+    fn outputs(&self) -> usize {
+        1
+    }
+    fn bytes(&self) -> usize {
+        0
+    }
+    fn forward_into(
+        &self,
+        x: &ArrayRef2<f32>,
+        out: &mut ArrayRef2<f32>,
+        _: &mut Scratch,
+    ) -> Result<()> {
+        let sums = x.sum_axis(Axis(1)).insert_axis(Axis(1));
+        out.assign(&(sums / self.inputs as f32));
+        Ok(())
+    }
+}
+
+#[test]
+fn layers_of_the_users_compute_next_to_ours() {
+    let weights = Array2::from_elem((1, 4), 0.25_f32);
+    let layers: [Box<dyn Layer>; 3] = [
+        Box::new(Mean { inputs: 4 }),
+        Box::new(DenseLinear::new(&weights, None).unwrap()),
+        Box::new(QuantizedLinear::new(&weights, None).unwrap()),
+    ];
+    for layer in &layers {
+        let y = layer.forward(&array![[1.0, 2.0, 3.0, 6.0]]).unwrap();
+        assert_abs_diff_eq!(y[[0, 0]], 3.0, epsilon = 0.02);
+    }
+    let test = SpeedTest::new().budget(Duration::from_millis(1));
+    let speed = test.measure(&*layers[0], &*layers[1]).unwrap();
+    assert!(speed.ratio() > 0.0);
 }

@@ -45,11 +45,19 @@ impl Coding {
     }
 
     /// Whether -128 is among the codes.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "only instructions of x86-64 ask for it")
+    )]
     pub(super) const fn has_lowest(self) -> bool {
         self.range().0 == i8::MIN as i32
     }
 
     /// Whether the codes have seven bits.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "only instructions of x86-64 ask for it")
+    )]
     pub(super) const fn has_seven_bits(self) -> bool {
         let (least, most) = self.range();
         least >= -SEVEN && most < SEVEN
@@ -152,6 +160,10 @@ fn grown<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
 }
 
 /// What is added to a code where it is stored: products of bytes take one side without a sign.
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(unused_variables, reason = "only instructions of x86-64 ask")
+)]
 fn shift(machine: Machine, coding: Coding) -> i32 {
     match machine {
         #[cfg(target_arch = "x86_64")]

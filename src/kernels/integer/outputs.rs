@@ -3,7 +3,7 @@
 use super::panels::WIDTH;
 
 /// What codes of weights mean, and the bias; of each output, filled up to whole panels.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outputs {
     pub(super) scales: Vec<f32>,
     /// None where all are 0.

@@ -13,7 +13,7 @@ pub(crate) struct Quads(pub(crate) [[i8; QUAD]; WIDTH]);
 /// Codes of eight bits as panels of sixteen outputs, `[output / 16][input / 4][16][4]`.
 ///
 /// All kernels read this layout. Outputs and inputs are filled up with zeros.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Panels {
     inputs: usize,
     outputs: usize,
@@ -73,6 +73,10 @@ impl Panels {
     }
 
     /// Whether a code is -128.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "only instructions of x86-64 ask for it")
+    )]
     pub(super) const fn has_lowest(&self) -> bool {
         self.lowest
     }

@@ -16,8 +16,9 @@ use crate::kernels::parallel::{for_blocks, in_pool};
 use ndarray::{ArrayViewMut2, Axis};
 use std::ops::Range;
 
-/// Products that one thread is through with before it has woken another.
-const FEW: usize = 1 << 22;
+/// Products that one thread is through with before it has woken another: 768 × 3072, one row, takes 30 µs alone and 26 µs
+/// with two of which one is woken.
+const FEW: usize = 1 << 21;
 
 /// Inputs over which a sum of products of codes of eight bits fits 32 bits.
 const SHORT: usize = 32_768;

@@ -4,7 +4,9 @@
 use super::avx2::Way;
 use super::codes::Rows;
 use super::machine::Machine;
-use super::panels::{Panels, Quads, WIDTH};
+#[cfg(target_arch = "x86_64")]
+use super::panels::Quads;
+use super::panels::{Panels, WIDTH};
 use super::portable;
 use std::ops::Range;
 
@@ -25,6 +27,10 @@ pub(super) enum Tiles {
 
 impl Tiles {
     /// What multiplies these codes exactly.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(unused_variables, reason = "only instructions of x86-64 ask")
+    )]
     pub(super) fn new(machine: Machine, panels: &Panels, rows: &Rows<'_>) -> Self {
         match machine {
             Machine::Portable => Self::Portable,

@@ -13,11 +13,14 @@
 )]
 
 use super::super::dispatch::Level;
-use super::{Kind, Stored};
+#[cfg(target_arch = "x86_64")]
+use super::Kind;
+use super::Stored;
 
 /// Weights of a vector.
 pub(super) const EIGHT: usize = 8;
 /// Sums that are added to in turn, so that none waits for the last.
+#[cfg(target_arch = "x86_64")]
 const FLIGHT: usize = 4;
 
 /// Σ of weight · activation over runs of weights, each from `column` · `run` on. A run is eight weights, or several

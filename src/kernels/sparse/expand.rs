@@ -13,7 +13,9 @@
 )]
 
 use super::super::dispatch::Level;
-use super::{Kind, Stored, WORD};
+#[cfg(target_arch = "x86_64")]
+use super::Kind;
+use super::{Stored, WORD};
 
 /// Σ of value · activation over the bits that are set, values in the order of the bits, for several rows.
 ///

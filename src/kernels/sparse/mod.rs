@@ -41,6 +41,10 @@ pub(crate) enum Kind<'a> {
     /// The numbers themselves.
     Floats(&'a [f32]),
     /// Codes, each to be multiplied with a scale later.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "only instructions of x86-64 ask for it")
+    )]
     Codes(&'a [i8]),
 }
 
