@@ -2,7 +2,10 @@
 
 use crate::counting::{alone, held_during};
 use ndarray::{Array2, s};
-use rarefy::infer::{Activations, BlockLinear, GroupedLinear, Layer, QuantizedLinear, Scratch};
+use rarefy::infer::{
+    Activations, BlockLinear, DenseLinear, GroupedLinear, Layer, QuantizedLinear, Scratch,
+    SparseFormat, SparseLinear,
+};
 use rarefy::quantize::{BlockFormat, BlockTensor};
 
 #[test]
@@ -12,7 +15,17 @@ fn nothing_is_allocated_beyond_the_scratch() {
     let weights = Array2::from_shape_fn((192, 512), number);
     let grouped = GroupedLinear::new(&weights, 4, 64, None).unwrap();
     let blocks = BlockTensor::encode(&weights, BlockFormat::Q4K).unwrap();
-    let layers: [Box<dyn Layer>; 4] = [
+    let pruned = weights.mapv(|w: f32| if w.abs() > 0.4 { w } else { 0.0 });
+    let sparse = |format| SparseLinear::new(&pruned, None, format).unwrap();
+    let eights = SparseFormat::Blocks {
+        outputs: 1,
+        inputs: 8,
+    };
+    let layers: [Box<dyn Layer>; 8] = [
+        Box::new(DenseLinear::new(&weights, None).unwrap()),
+        Box::new(sparse(SparseFormat::Csr)),
+        Box::new(sparse(SparseFormat::Bitmask)),
+        Box::new(sparse(eights).quantized()),
         Box::new(QuantizedLinear::new(&weights, None).unwrap()),
         Box::new(grouped.clone()),
         Box::new(grouped.activations(Activations::Int16)),
