@@ -147,6 +147,12 @@ const CORPUS: &[Golden] = &[
         "targets, value, gradient: 10⁻⁶, as its denominators hold 10⁻⁷",
     ),
     golden(
+        "products.json",
+        "products.py",
+        "golden/products",
+        "products of codes: all; 4 bits in groups: the bound of the activations",
+    ),
+    golden(
         "streaming.json",
         "streaming.py",
         "golden/streaming",

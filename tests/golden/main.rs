@@ -22,6 +22,7 @@ mod corpus;
 mod divergences;
 mod fake;
 mod inner;
+mod products;
 mod prune;
 mod quantize;
 mod reference;
