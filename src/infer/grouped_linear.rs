@@ -8,6 +8,7 @@ use crate::float::Float;
 use crate::kernels::integer::grouped::{Cut, Room, Weights, Width, multiply};
 use crate::kernels::integer::machine::Machine;
 use crate::kernels::pack;
+use crate::kernels::parallel::enter;
 use crate::quantize::{Granularity, Linear, QuantizedTensor, QuantizerExt};
 use ndarray::{ArrayRef1, ArrayRef2, Axis};
 use std::fmt;
@@ -231,7 +232,11 @@ impl Layer for GroupedLinear {
         };
         let machine = Machine::detected();
         let out = out.view_mut();
-        match multiply(machine, x_rows, &self.weights, &self.bias, width, out, room) {
+        let products = x_rows.len().saturating_mul(self.outputs());
+        let finite = enter(products, || {
+            multiply(machine, x_rows, &self.weights, &self.bias, width, out, room)
+        });
+        match finite {
             true => Ok(()),
             false => Err(not_finite(x)),
         }

@@ -8,6 +8,7 @@ use crate::error::{Error, InferError, Result};
 use crate::float::Float;
 use crate::kernels::integer::codes::{Room, encode};
 use crate::kernels::integer::product::product;
+use crate::kernels::parallel::enter;
 use crate::quantize::{QuantizedLayer, QuantizedTensor};
 use ndarray::{Array2, ArrayRef1, ArrayRef2};
 use std::fmt;
@@ -157,9 +158,12 @@ impl Layer for QuantizedLinear {
             sums: outputs.have_zeros().then_some(&mut scratch.sums),
         };
         let numbers = in_order(x, &mut scratch.gathered);
-        let rows = encode(numbers, self.inputs(), *coding, *machine, room);
-        let rows = rows.map_err(|_| not_finite(x))?;
-        product(panels, outputs, &rows, *machine, out.view_mut());
-        Ok(())
+        let (inputs, out) = (self.inputs(), out.view_mut());
+        let done = enter(numbers.len().saturating_mul(self.outputs()), || {
+            let rows = encode(numbers, inputs, *coding, *machine, room)?;
+            product(panels, outputs, &rows, *machine, out);
+            Ok(())
+        });
+        done.map_err(|_: usize| not_finite(x))
     }
 }

@@ -217,6 +217,19 @@ pub(crate) fn for_rows(
     });
 }
 
+/// Products of small integers that one thread is through with before it has woken another: 768 × 3072, one row, takes
+/// 30 µs alone, 17 µs on two threads that are awake, and 26 to 54 µs where they are not.
+pub(crate) const FEW_PRODUCTS: usize = 1 << 22;
+
+/// Runs `work`, so many products, on a thread of the pool, if they are worth it: what it hands out then goes to
+/// neighbours that are awake. From outside it would wait for one each time that it hands something out.
+pub(crate) fn enter<R: Send>(products: usize, work: impl FnOnce() -> R + Send) -> R {
+    if in_pool() || products < FEW_PRODUCTS {
+        return work();
+    }
+    rayon::scope(|_| work())
+}
+
 /// Whether the caller is a thread of a pool, whose neighbours wait for work: others must first wake one, which takes
 /// as long as a hundred thousand products.
 pub(crate) fn in_pool() -> bool {

@@ -12,13 +12,9 @@ use super::outputs::Outputs;
 use super::panels::{Panels, QUAD, WIDTH};
 use super::tile::{MOST_PANELS, MOST_ROWS, Tiles};
 use crate::kernels::dispatch::vectorize;
-use crate::kernels::parallel::{for_blocks, in_pool};
+use crate::kernels::parallel::{FEW_PRODUCTS, for_blocks, in_pool};
 use ndarray::{ArrayViewMut2, Axis};
 use std::ops::Range;
-
-/// Products that one thread is through with before it has woken another: 768 × 3072, one row, takes 30 µs alone and 26 µs
-/// with two of which one is woken.
-const FEW: usize = 1 << 21;
 
 /// Inputs over which a sum of products of codes of eight bits fits 32 bits.
 const SHORT: usize = 32_768;
@@ -36,7 +32,7 @@ pub(crate) fn product(
     }
     let tiles = Tiles::new(machine, panels, rows);
     let products = out.len() * panels.inputs();
-    let block = if products < FEW && !in_pool() {
+    let block = if products < FEW_PRODUCTS && !in_pool() {
         out.dim()
     } else {
         block(out.nrows(), panels.inputs())
