@@ -100,7 +100,7 @@ impl Layer for BlockLinear {
         check_shapes(self, x, out)?;
         let x_rows = in_order(x, &mut scratch.gathered);
         if !finite::all_finite_here(x_rows) {
-            return Err(not_finite(x));
+            return Err(not_finite("input", x));
         }
         let decode = |output, input, values: &mut [f32]| {
             self.weights

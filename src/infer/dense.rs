@@ -1,13 +1,11 @@
 //! The layer that is not compressed.
 
-use super::layer::check_shapes;
+use super::layer::check_activations;
 use super::scratch::take;
 use super::{Layer, Scratch, bias};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::float::Float;
-use crate::kernels::real::Real;
-use crate::kernels::{dense, finite};
-use crate::shape;
+use crate::kernels::dense;
 use ndarray::{ArrayRef1, ArrayRef2};
 use std::fmt;
 
@@ -49,29 +47,16 @@ impl DenseLinear {
     ///
     /// # Errors
     ///
-    /// [`Error::NotANumber`] or [`Error::Infinite`] where a weight or bias is not finite as an f32,
-    /// [`Error::WrongCount`] where the bias does not have a number for each output.
+    /// [`NotANumber`](crate::Error::NotANumber) or [`Infinite`](crate::Error::Infinite) where a weight or bias is not finite
+    /// as an f32, [`WrongCount`](crate::Error::WrongCount) where the bias does not have a number for each output.
     pub fn new<F: Float>(weights: &ArrayRef2<F>, bias: Option<&ArrayRef1<F>>) -> Result<Self> {
         let (outputs, inputs) = weights.dim();
         let bias = bias::checked(bias, outputs)?;
-        let single = |(place, value): (usize, &F)| {
-            let single = value.to_f32().unwrap_or(f32::NAN);
-            match single.is_finite() {
-                true => Ok(single),
-                false => {
-                    let index = shape::index_of(place, &[outputs, inputs]);
-                    Err(Error::not_finite("weight", index, value.widen()))
-                }
-            }
-        };
+        let weights = bias::singles("weight", weights)?;
         Ok(Self {
             inputs,
             outputs,
-            weights: weights
-                .iter()
-                .enumerate()
-                .map(single)
-                .collect::<Result<_>>()?,
+            weights,
             bias,
         })
     }
@@ -106,12 +91,7 @@ impl Layer for DenseLinear {
         out: &mut ArrayRef2<f32>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        check_shapes(self, x, out)?;
-        if let Some(place) = finite::first_not_finite(x) {
-            let index = shape::index_of(place, x.shape());
-            let value = f64::from(x[[index[0], index[1]]]);
-            return Err(Error::not_finite("activation", index, value));
-        }
+        check_activations(self, x, out)?;
         let room = take(&mut scratch.floats, dense::room(x.nrows(), self.inputs));
         dense::dense(&x.view(), &self.weights, &self.bias, out.view_mut(), room);
         Ok(())

@@ -238,7 +238,7 @@ impl Layer for GroupedLinear {
         });
         match finite {
             true => Ok(()),
-            false => Err(not_finite(x)),
+            false => Err(not_finite("input", x)),
         }
     }
 }

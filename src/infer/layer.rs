@@ -4,7 +4,7 @@ use super::Scratch;
 use crate::error::{Error, Result};
 use crate::kernels::finite;
 use crate::shape;
-use ndarray::{Array2, ArrayRef2};
+use ndarray::{Array2, ArrayRef, ArrayRef2, Dimension};
 use std::fmt::Debug;
 
 /// A linear layer, y = x · Wᵀ + bias, whatever form its weights have.
@@ -85,9 +85,22 @@ pub(super) fn check_shapes(
     shape::check_same("output", out.shape(), "needed", &[x.nrows(), outputs])
 }
 
-/// The error about the first input that is NaN or infinite, in row-major order.
-pub(super) fn not_finite(x: &ArrayRef2<f32>) -> Error {
+/// The error about the first of these numbers that is NaN or infinite, in row-major order; `what` they are.
+pub(super) fn not_finite<D: Dimension>(what: &'static str, x: &ArrayRef<f32, D>) -> Error {
     let place = finite::first_not_finite(x).unwrap_or(0);
     let value = x.iter().nth(place).copied().unwrap_or(f32::NAN);
-    Error::not_finite("input", shape::index_of(place, x.shape()), value.into())
+    Error::not_finite(what, shape::index_of(place, x.shape()), value.into())
+}
+
+/// Fails unless shapes fit and all activations are finite.
+pub(super) fn check_activations(
+    layer: &dyn Layer,
+    x: &ArrayRef2<f32>,
+    out: &ArrayRef2<f32>,
+) -> Result<()> {
+    check_shapes(layer, x, out)?;
+    match finite::first_not_finite(x) {
+        None => Ok(()),
+        Some(_) => Err(not_finite("activation", x)),
+    }
 }

@@ -1,6 +1,7 @@
 //! A convolution over images whose weights have eight bits.
 
 use super::eight_bits::{EightBits, activation_settings, bias_of, quantize};
+use super::layer::not_finite;
 use super::scratch::{in_order, take};
 use super::{Scratch, bias};
 use crate::error::{Error, InferError, Result};
@@ -216,10 +217,8 @@ impl QuantizedConv2d {
             sums: None,
         };
         let len = channels * height * width;
-        let encoded = encode(numbers, len, *coding, *machine, room).map_err(|place| {
-            let value = f64::from(numbers[place]);
-            Error::not_finite("input", shape::index_of(place, images.shape()), value)
-        })?;
+        let encoded = encode(numbers, len, *coding, *machine, room)
+            .map_err(|_| not_finite("input", images))?;
         let bordered = take(&mut scratch.image, image_bytes);
         let pixels = out_shape[2] * out_shape[3];
         let sums_len = if outputs.have_zeros() { pixels } else { 0 };

@@ -164,6 +164,6 @@ impl Layer for QuantizedLinear {
             product(panels, outputs, &rows, *machine, out);
             Ok(())
         });
-        done.map_err(|_: usize| not_finite(x))
+        done.map_err(|_: usize| not_finite("input", x))
     }
 }

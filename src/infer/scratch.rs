@@ -1,5 +1,6 @@
 //! Memory that layers use while they compute.
 
+pub(super) use crate::kernels::array::take;
 use ndarray::{ArrayRef, Dimension};
 
 /// Memory that layers use while they compute, kept from call to call.
@@ -39,14 +40,6 @@ impl Scratch {
             + self.patches.capacity()
             + 4 * (self.floats.capacity() + self.gathered.capacity() + self.sums.capacity())
     }
-}
-
-/// The first `len` numbers of `buffer`, which grows where it is shorter.
-pub(super) fn take<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
-    if buffer.len() < len {
-        buffer.resize(len, T::default());
-    }
-    &mut buffer[..len]
 }
 
 /// The numbers of `x` in row-major order: borrowed where they lie so, gathered into `room` otherwise.

@@ -6,7 +6,7 @@
 use super::dispatch::vectorize;
 use super::fit::{Fit, Zero, check_scales};
 use super::parallel::{CHUNK, fold_ranges};
-use super::ranges::{LANES, best};
+use super::ranges::{LANES, by_halves};
 use super::real::Real;
 use super::tiling::Tiling;
 use std::ops::Range;
@@ -83,7 +83,7 @@ pub(super) fn largest_of<F: Real>(values: &[F]) -> F::Bits {
     for (largest, value) in largest.iter_mut().zip(rest) {
         *largest = larger(*largest, value.magnitude());
     }
-    best(largest, larger)
+    by_halves(largest, larger)
 }
 
 /// The scale of each largest magnitude, or the first tile whose scale does not fit an f32.

@@ -29,6 +29,14 @@ pub(crate) fn update<T: Copy, D: Dimension, R>(
     result
 }
 
+/// The first `len` numbers of `buffer`, which grows where it is shorter.
+pub(crate) fn take<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
+    if buffer.len() < len {
+        buffer.resize(len, T::default());
+    }
+    &mut buffer[..len]
+}
+
 #[cfg(test)]
 mod tests {
     use super::{elements, update};

@@ -2,6 +2,7 @@
 
 use super::dispatch::vectorize;
 use super::parallel::for_blocks;
+use super::ranges::by_halves;
 use ndarray::ArrayViewMut2;
 
 /// Inputs of a stretch: a multiple of the length of every block.
@@ -70,14 +71,7 @@ fn dot(x: &[f32], weights: &[f32]) -> f32 {
     for ((sum, x), weight) in sums.iter_mut().zip(x_rest).zip(weights_rest) {
         *sum += x * weight;
     }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
-        }
-        half /= 2;
-    }
-    sums[0]
+    by_halves(sums, |a, b| a + b)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use super::arithmetic::{Arithmetic, Kernel, multiply_add};
 use super::dispatch::vectorize_arithmetic;
 use super::parallel::for_blocks;
+use super::ranges::by_halves;
 use super::sparse::full;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -104,14 +105,7 @@ fn dot<A: Arithmetic>(x: &[f32], weights: &[f32]) -> f32 {
     if !x_rest.is_empty() {
         sums = add::<A>(sums, &filled_up(x_rest), &filled_up(weights_rest));
     }
-    let mut wide = LANES / 2;
-    while wide > 0 {
-        for lane in 0..wide {
-            sums[lane] += sums[lane + wide];
-        }
-        wide /= 2;
-    }
-    sums[0]
+    by_halves(sums, |a, b| a + b)
 }
 
 #[inline(always)]

@@ -193,19 +193,19 @@ fn widen<F: Real>(values: &[F], spans: &mut [Span<F>], clean: impl Fn(F) -> F) -
     for (lane, &value) in rest.iter().enumerate() {
         put(lane, value);
     }
-    one.low = best(low, wider);
-    one.high = best(high, higher);
-    best(largest, |a, b| if b > a { b } else { a })
+    one.low = by_halves(low, wider);
+    one.high = by_halves(high, higher);
+    by_halves(largest, |a, b| if b > a { b } else { a })
 }
 
-/// The best of all lanes, by halves: a loop over lanes one by one takes longer than a short tile.
+/// All lanes, a power of two of them, joined by halves: a loop over lanes one by one takes longer than a short tile.
 #[inline(always)]
-pub(super) fn best<T: Copy>(mut lanes: [T; LANES], better: impl Fn(T, T) -> T) -> T {
-    let mut half = LANES / 2;
+pub(super) fn by_halves<T: Copy, const N: usize>(mut lanes: [T; N], join: impl Fn(T, T) -> T) -> T {
+    let mut half = N / 2;
     while half > 0 {
         let (front, back) = lanes.split_at_mut(half);
         for (a, &b) in front.iter_mut().zip(&*back) {
-            *a = better(*a, b);
+            *a = join(*a, b);
         }
         half /= 2;
     }

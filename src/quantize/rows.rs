@@ -1,6 +1,7 @@
 //! Some of the weights of a tensor, without the others.
 
-use super::{BlockTensor, Minifloat, QuantizedTensor};
+use super::{BlockTensor, Minifloat, Parameters, QuantizedTensor};
+use crate::float::Float;
 use crate::kernels::coding::Steps;
 use crate::kernels::decode::Stored;
 use crate::kernels::lookup::Lookup;
@@ -9,6 +10,7 @@ use crate::kernels::real::Sealed;
 use crate::kernels::tiling::Tiling;
 use crate::kernels::uneven::Uneven;
 use crate::mask::Mask;
+use std::ops::Range;
 
 /// What decodes rows of a tensor of rank 2: to the bits that decoding all of it gives.
 #[derive(Debug)]
@@ -54,32 +56,44 @@ impl Rows<'_> {
         if values.is_empty() {
             return;
         }
-        let scheme = tensor.scheme();
-        let bits = scheme.bits();
+        let bits = tensor.scheme().bits();
         let packed = row_bytes(tensor.packed(), row * columns, *columns, bits, buffer);
         let scales = row / self.high * tiling.count();
         let scales = scales..scales + tiling.count();
-        let parameters = tensor.parameters();
-        if let Some(table) = &self.table {
-            let zeros = parameters.float_zero_points();
-            let lookup = Lookup {
-                bits,
-                table,
-                scales: &parameters.scales()[scales.clone()],
-                zero_points: zeros.get(scales).unwrap_or(&[]),
-                formula: scheme.minifloat().and_then(Minifloat::formula),
-            };
-            <f32 as Uneven>::look_up(packed, tiling, lookup, values);
-        } else {
-            let signed = scheme.is_signed();
-            let zeros = parameters.zero_points();
-            let steps = Steps {
-                scales: &parameters.scales()[scales.clone()],
-                zero_points: zeros.get(scales).unwrap_or(&[]),
-            };
-            <f32 as Sealed>::decode(packed, tiling, Stored { bits, signed }, steps, values);
-        }
+        let parameters = (tensor.parameters(), self.table.as_deref());
+        decode_codes(packed, tiling, parameters, scales, values);
         drop_some(tensor.mask(), row * columns, values);
+    }
+}
+
+/// Writes what codes mean: `table` is what [`Parameters::table`] gives, `scales` are those of the tiling.
+pub(super) fn decode_codes<F: Float>(
+    packed: &[u8],
+    tiling: &Tiling,
+    (parameters, table): (&Parameters, Option<&[f32]>),
+    scales: Range<usize>,
+    values: &mut [F],
+) {
+    let scheme = parameters.scheme();
+    let bits = scheme.bits();
+    if let Some(table) = table {
+        let zeros = parameters.float_zero_points();
+        let lookup = Lookup {
+            bits,
+            table,
+            scales: &parameters.scales()[scales.clone()],
+            zero_points: zeros.get(scales).unwrap_or(&[]),
+            formula: scheme.minifloat().and_then(Minifloat::formula),
+        };
+        <F as Uneven>::look_up(packed, tiling, lookup, values);
+    } else {
+        let signed = scheme.is_signed();
+        let zeros = parameters.zero_points();
+        let steps = Steps {
+            scales: &parameters.scales()[scales.clone()],
+            zero_points: zeros.get(scales).unwrap_or(&[]),
+        };
+        <F as Sealed>::decode(packed, tiling, Stored { bits, signed }, steps, values);
     }
 }
 

@@ -1,13 +1,9 @@
 //! A tensor of packed codes.
 
-use super::{Granularity, Minifloat, Parameters, Scheme};
+use super::rows::decode_codes;
+use super::{Granularity, Parameters, Scheme};
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::kernels::coding::Steps;
-use crate::kernels::decode::Stored;
-use crate::kernels::lookup::Lookup;
-use crate::kernels::real::Sealed;
-use crate::kernels::uneven::Uneven;
 use crate::kernels::{array, bits, pack};
 use crate::mask::Mask;
 use crate::shape;
@@ -290,30 +286,11 @@ impl QuantizedTensor {
         let Ok(tiling) = self.granularity().tiling(&self.shape) else {
             return;
         };
-        let scheme = self.scheme();
-        let bits = scheme.bits();
         let table = self.parameters.table();
+        let scales = 0..self.scales().len();
         array::update(values, |values| {
-            if let Some(table) = &table {
-                let lookup = Lookup {
-                    bits,
-                    table,
-                    scales: self.scales(),
-                    zero_points: self.parameters.float_zero_points(),
-                    formula: scheme.minifloat().and_then(Minifloat::formula),
-                };
-                <F as Uneven>::look_up(&self.packed, &tiling, lookup, values);
-            } else {
-                let stored = Stored {
-                    bits,
-                    signed: scheme.is_signed(),
-                };
-                let steps = Steps {
-                    scales: self.scales(),
-                    zero_points: self.zero_points(),
-                };
-                <F as Sealed>::decode(&self.packed, &tiling, stored, steps, values);
-            }
+            let parameters = (&self.parameters, table.as_deref());
+            decode_codes(&self.packed, &tiling, parameters, scales, values);
             if let Some(mask) = &self.mask {
                 bits::apply(mask.words(), values, F::zero());
             }

@@ -11,6 +11,7 @@ mod values;
 pub use csr::Csr;
 pub use format::SparseFormat;
 
+use super::layer::check_activations;
 use super::scratch::take;
 use super::{Layer, Scratch, bias};
 use crate::error::{Error, InferError, Result};
@@ -21,7 +22,7 @@ use crate::kernels::sparse::runs::Runs;
 use crate::kernels::sparse::{self, Finish, Pattern, Stored};
 use crate::mask::Mask;
 use crate::shape;
-use checks::{check_input, finite, singles};
+use checks::{finite, singles};
 use ndarray::{Array2, ArrayRef1, ArrayRef2, ArrayView2, ArrayViewMut2};
 use std::fmt;
 use values::Values;
@@ -310,7 +311,7 @@ impl Layer for SparseLinear {
         out: &mut ArrayRef2<f32>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        check_input(self, x, out)?;
+        check_activations(self, x, out)?;
         self.compute(&x.view(), out.view_mut(), scratch);
         Ok(())
     }

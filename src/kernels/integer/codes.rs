@@ -3,6 +3,7 @@
 use super::machine::Machine;
 use super::panels::QUAD;
 use crate::kernels::absmax::largest_of;
+use crate::kernels::array::take;
 use crate::kernels::dispatch::vectorize;
 use crate::kernels::parallel::first_of_three;
 use crate::kernels::real::{Real, Sealed};
@@ -151,14 +152,6 @@ pub(crate) struct Room<'a> {
     pub(crate) sums: Option<&'a mut Vec<i32>>,
 }
 
-/// The first `len` numbers of `buffer`, which grows where it is shorter.
-fn grown<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
-    if buffer.len() < len {
-        buffer.resize(len, T::default());
-    }
-    &mut buffer[..len]
-}
-
 /// What is added to a code where it is stored: products of bytes take one side without a sign.
 #[cfg_attr(
     not(target_arch = "x86_64"),
@@ -186,10 +179,10 @@ pub(crate) fn encode<'a>(
     let stride = stride(depth);
     let rows = x.len().checked_div(inputs).unwrap_or(0);
     let shift = shift(machine, coding);
-    let codes = grown(room.codes, rows * stride * QUAD);
-    let scales = grown(room.scales, rows);
+    let codes = take(room.codes, rows * stride * QUAD);
+    let scales = take(room.scales, rows);
     let sums: &'a mut [i32] = match room.sums {
-        Some(sums) => grown(sums, rows),
+        Some(sums) => take(sums, rows),
         None => &mut [],
     };
     let per_task = (NUMBERS_OF_TASK / inputs.max(1)).max(1);

@@ -16,3 +16,14 @@ pub(crate) mod product;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
+
+use ndarray::ArrayViewMut2;
+
+/// What a layer without inputs gives: in each row its bias, or zeros where there is none.
+fn bias_alone(bias: &[f32], mut out: ArrayViewMut2<'_, f32>) {
+    for mut row in out.rows_mut() {
+        for (output, y) in row.iter_mut().enumerate() {
+            *y = bias.get(output).copied().unwrap_or(0.0);
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //! over 32 768 inputs at a time are added in 64 bits. Then y = integer · scale of the row · scale of the output + bias,
 //! each operation rounded once to f32 and in this order, so that all machines agree to the bit.
 
+use super::bias_alone;
 use super::codes::Rows;
 use super::machine::Machine;
 use super::outputs::Outputs;
@@ -28,7 +29,7 @@ pub(crate) fn product(
     out: ArrayViewMut2<'_, f32>,
 ) {
     if panels.inputs() == 0 {
-        return without_inputs(outputs, out);
+        return bias_alone(&outputs.bias, out);
     }
     let tiles = Tiles::new(machine, panels, rows);
     let products = out.len() * panels.inputs();
@@ -50,15 +51,6 @@ pub(crate) fn product(
             },
         );
     });
-}
-
-/// Nothing but the bias.
-fn without_inputs(outputs: &Outputs, mut out: ArrayViewMut2<'_, f32>) {
-    for mut row in out.rows_mut() {
-        for (output, y) in row.iter_mut().enumerate() {
-            *y = outputs.bias.get(output).copied().unwrap_or(0.0);
-        }
-    }
 }
 
 /// Rows of a task that shares its work, and of what is computed aside.

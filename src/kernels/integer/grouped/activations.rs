@@ -4,6 +4,7 @@ use super::cut::{Cut, PIECE};
 use super::tile::{ROWS, height};
 use crate::kernels::dispatch::vectorize;
 use crate::kernels::parallel::first_of_three;
+use crate::kernels::real::Real;
 
 /// How many bits activations have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,16 +142,13 @@ fn join_halves(a: i32, b: i32) -> i32 {
 /// The scale of a piece and the sum of its codes.
 #[inline(always)]
 fn code_piece(x: &[f32], width: Width, codes: &mut [i32; PIECE], good: &mut bool) -> (f32, i32) {
-    /// Added to a float below 2²², it leaves the nearest integer, ties to even, in the low bits.
-    const ROUND: f32 = 12_582_912.0;
     // Bits of floats without a sign are in the order of their numbers, and NaN is behind infinity.
     let largest = x.iter().fold(0, |most, x| x.abs().to_bits().max(most));
     *good &= largest < f32::INFINITY.to_bits();
     let scale = (f32::from_bits(largest) / width.largest()).max(f32::MIN_POSITIVE);
     let mut sum = 0_i32;
     for (code, x) in codes.iter_mut().zip(x) {
-        let rounded = (x / scale + ROUND).to_bits();
-        *code = rounded.wrapping_sub(ROUND.to_bits()).cast_signed();
+        *code = (x / scale).nearest_even();
         sum = sum.wrapping_add(*code);
     }
     (scale, sum)
