@@ -20,7 +20,12 @@ pub use sprs;
 
 pub mod calibrate;
 pub mod distill;
-#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
+#[cfg(any(
+    feature = "cache",
+    feature = "calibration",
+    feature = "masks",
+    feature = "safetensors"
+))]
 pub mod formats;
 pub mod infer;
 pub mod prelude;
@@ -28,6 +33,8 @@ pub mod prune;
 pub mod quantize;
 pub mod report;
 pub mod schedule;
+#[cfg(feature = "tensors")]
+pub mod tensors;
 
 mod error;
 mod float;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["error", "kernels"],
     &["float", "shape"],
-    &["mask", "calibrate", "schedule"],
+    &["mask", "calibrate", "schedule", "tensors"],
     &["prune", "quantize", "distill"],
     &["infer", "formats"],
     &["report"],

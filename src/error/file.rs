@@ -40,4 +40,89 @@ pub enum FileError {
         /// Which folder.
         path: String,
     },
+
+    /// A model has no tensor of this name.
+    #[error("there is no tensor {name:?}")]
+    NoTensor {
+        /// The name asked for.
+        name: String,
+    },
+
+    /// The elements of a tensor are of another type than is needed.
+    #[error("elements are of type {given}, needed is {expected}")]
+    WrongDType {
+        /// Their type, by its name in safetensors.
+        given: &'static str,
+        /// The right one, or all right ones.
+        expected: &'static str,
+    },
+
+    /// A tensor has another shape than is needed.
+    #[error("shape is {given:?}, needed is {expected:?}")]
+    WrongShape {
+        /// Its shape.
+        given: Vec<usize>,
+        /// The right one.
+        expected: Vec<usize>,
+    },
+
+    /// Elements of 4 or 6 bits do not fill their last byte.
+    #[error("shape {shape:?} of type {dtype} ends within a byte")]
+    PartOfAByte {
+        /// The type.
+        dtype: &'static str,
+        /// The shape.
+        shape: Vec<usize>,
+    },
+
+    /// Bytes were asked for that a tensor does not have, or given that it has no room for.
+    #[error("bytes {from} to {} of a tensor of {len}", from.saturating_add(*count))]
+    NoSuchBytes {
+        /// The first of them.
+        from: usize,
+        /// How many.
+        count: usize,
+        /// How many the tensor has.
+        len: usize,
+    },
+
+    /// A finite number is infinite in the type that it should be stored in.
+    #[error("element {index:?} is too large for {dtype}")]
+    TooLarge {
+        /// The type.
+        dtype: &'static str,
+        /// Where the number is.
+        index: Vec<usize>,
+    },
+
+    /// A file or a layout cannot say what it should hold.
+    #[error("{format} cannot hold {what}: {must}")]
+    CannotHold {
+        /// Which one.
+        format: &'static str,
+        /// What it was given.
+        what: String,
+        /// What it can hold.
+        must: &'static str,
+    },
+
+    /// A setting of a configuration file is missing or not one that is understood.
+    #[error("{key} is {given}, must be {must}")]
+    Setting {
+        /// Which setting: names from the outermost on, with dots between.
+        key: String,
+        /// What it is, as JSON; "missing" if it is not there.
+        given: String,
+        /// What would be right.
+        must: &'static str,
+    },
+
+    /// A tensor was not written as a whole before the file was finished.
+    #[error("{written} of {len} bytes were written")]
+    Unfinished {
+        /// How many bytes came.
+        written: usize,
+        /// How many it has.
+        len: usize,
+    },
 }

@@ -19,7 +19,8 @@
 //! | `channel_sums` | `values`, `magnitudes`, `squares` |
 //! | `saturation` | `low`, `high`, `values`, `below`, `above` |
 
-use super::file::{checksum, damaged, failed, replace};
+use super::checksum::checksum;
+use super::file::{damaged, failed, replace};
 use super::header::{self, Format, Header};
 use crate::calibrate::{Parts, Statistics};
 use crate::error::Result;

@@ -1,8 +1,10 @@
-//! What our files share: errors, checksums, whole files or none.
+//! What our files share: errors, whole files or none.
 
 use crate::error::{Error, FileError, Result};
 use std::fs::{self, File};
 use std::io::{self, Write};
+#[cfg(feature = "safetensors")]
+use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,45 +31,83 @@ pub(super) fn damaged(path: &Path, why: impl Into<String>) -> Error {
     })
 }
 
-/// CRC-32 (IEEE) of these bytes, one part after the other.
-pub(super) fn checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.finalize()
-}
-
 /// Puts a file in its place, as a whole or not at all: written beside it, brought to the disk, renamed.
+#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 pub(super) fn replace(path: &Path, parts: &[&[u8]]) -> Result<()> {
-    let partial = partial(path);
-    let written = write(&partial, parts)
-        .map_err(failed("write", &partial))
-        .and_then(|()| fs::rename(&partial, path).map_err(failed("replace", path)));
-    if written.is_err() {
-        // The first failure is the one to tell of; what stays is swept by the next writer.
-        let _ = fs::remove_file(&partial);
-    }
-    written?;
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    sync(folder).map_err(failed("sync", folder))
-}
-
-fn partial(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(PARTIAL);
-    PathBuf::from(name)
-}
-
-fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    let mut replacement = Replacement::begin(path)?;
     for part in parts {
-        file.write_all(part)?;
+        replacement.append(part)?;
     }
-    file.sync_all()
+    replacement.finish()
+}
+
+/// A file that is written beside its place and comes there as a whole or not at all.
+///
+/// It is `NAME.partial` until [`finish`](Self::finish) brings it to the disk and renames it. What is dropped before is
+/// removed; what a kill leaves is overwritten by the next.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    file: File,
+    path: PathBuf,
+    partial: PathBuf,
+    finished: bool,
+}
+
+impl Replacement {
+    /// An empty file beside `path`, with the permissions of the file there, if there is one.
+    pub(super) fn begin(path: &Path) -> Result<Self> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(PARTIAL);
+        let partial = PathBuf::from(name);
+        let file = File::create(&partial).map_err(failed("write", &partial))?;
+        let begun = Self {
+            file,
+            path: path.to_owned(),
+            partial,
+            finished: false,
+        };
+        if let Ok(old) = fs::metadata(path) {
+            let kept = begun.file.set_permissions(old.permissions());
+            kept.map_err(failed("set permissions of", &begun.partial))?;
+        }
+        Ok(begun)
+    }
+
+    /// Writes behind what was written last.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all(bytes);
+        written.map_err(failed("write", &self.partial))
+    }
+
+    /// Writes from byte `from` on.
+    #[cfg(feature = "safetensors")]
+    pub(super) fn write_at(&mut self, from: u64, bytes: &[u8]) -> Result<()> {
+        let moved = self.file.seek(SeekFrom::Start(from));
+        let written = moved.and_then(|_| self.file.write_all(bytes));
+        written.map_err(failed("write", &self.partial))
+    }
+
+    /// Brings the file to the disk and to its place.
+    pub(super) fn finish(mut self) -> Result<()> {
+        let synced = self.file.sync_all();
+        synced.map_err(failed("sync", &self.partial))?;
+        fs::rename(&self.partial, &self.path).map_err(failed("replace", &self.path))?;
+        self.finished = true;
+        let folder = match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        sync(folder).map_err(failed("sync", folder))
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.finished {
+            // The failure before it is the one to tell of.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
 }
 
 /// Brings the names of files to the disk.

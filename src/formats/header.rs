@@ -1,6 +1,7 @@
 //! The headers of our files: safetensors, with texts that say what the file is and vouch for themselves.
 
-use super::file::{checksum, damaged, failed};
+use super::checksum::checksum;
+use super::file::{damaged, failed};
 use crate::error::Result;
 use safetensors::tensor::Metadata;
 use serde_json::Value;

@@ -12,7 +12,8 @@
 //! | `notes` | JSON: the user's own words by key |
 //! | `header_checksum` | the same checksum of all other keys and values |
 
-use super::file::{checksum, damaged, failed, replace};
+use super::checksum::checksum;
+use super::file::{damaged, failed, replace};
 use super::header::{self, Format, Header};
 use crate::error::Result;
 use crate::mask::Mask;

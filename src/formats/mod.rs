@@ -5,15 +5,23 @@
 //! | `cache` | what a teacher said of each row: `CacheWriter`, `CacheReader` | a folder of safetensors files |
 //! | `masks` | masks by name: `MaskFile` | a safetensors file |
 //! | `calibration` | statistics of activations by name: `CalibrationFile` | a safetensors file |
+//! | `safetensors` | models of others, of one file or many: `Checkpoint`, `SafetensorsFile`, `SafetensorsWriter` | safetensors |
 
+#[cfg(feature = "safetensors")]
+mod bytes;
 #[cfg(feature = "cache")]
 mod cache;
 #[cfg(feature = "calibration")]
 mod calibration;
+#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
+mod checksum;
 mod file;
+#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 mod header;
 #[cfg(feature = "masks")]
 mod masks;
+#[cfg(feature = "safetensors")]
+mod safetensors;
 
 #[cfg(feature = "cache")]
 pub use cache::{CacheReader, CacheSettings, CacheWriter};
@@ -21,3 +29,5 @@ pub use cache::{CacheReader, CacheSettings, CacheWriter};
 pub use calibration::CalibrationFile;
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
+#[cfg(feature = "safetensors")]
+pub use safetensors::{Checkpoint, SafetensorsFile, SafetensorsWriter, write_index};

@@ -9,9 +9,9 @@
 //! The crate `half` converts one number at a time, with a branch for each kind of number, unless it may
 //! ask the CPU at run time, for which it needs the standard library.
 
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "cache", feature = "tensors"))]
 use super::dispatch::vectorize;
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "cache", feature = "tensors"))]
 use super::real::Real;
 
 /// The value of the f16 with these bits.
@@ -44,7 +44,7 @@ pub(super) fn single(bits: u16) -> f32 {
 }
 
 /// The values of f16s that lie in a file as little-endian bytes, for each pair of equally many.
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "cache", feature = "tensors"))]
 pub(crate) fn widen_bytes<'a, F: Real>(pairs: impl Iterator<Item = (&'a [[u8; 2]], &'a mut [F])>) {
     vectorize(
         #[inline(always)]
@@ -58,12 +58,25 @@ pub(crate) fn widen_bytes<'a, F: Real>(pairs: impl Iterator<Item = (&'a [[u8; 2]
     );
 }
 
-#[cfg(all(test, feature = "cache"))]
+/// The values of bfloat16s, the upper halves of f32s, that lie in a file as little-endian bytes.
+#[cfg(feature = "tensors")]
+pub(crate) fn widen_upper_bytes<F: Real>(from: &[[u8; 2]], to: &mut [F]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = F::from_single(f32::from_bits(u32::from(u16::from_le_bytes(*from)) << 16));
+            }
+        },
+    );
+}
+
+#[cfg(all(test, feature = "tensors"))]
 mod tests {
-    use super::widen_bytes;
+    use super::{widen_bytes, widen_upper_bytes};
     use crate::kernels::dispatch::forced;
     use crate::kernels::real::Real;
-    use half::f16;
+    use half::{bf16, f16};
 
     fn check<F: Real>() {
         let all: Vec<[u8; 2]> = (0..=u16::MAX).map(u16::to_le_bytes).collect();
@@ -73,6 +86,12 @@ mod tests {
             widen_bytes(all.chunks(37).zip(wide.chunks_mut(37)));
             for (&bytes, wide) in all.iter().zip(&wide) {
                 let (right, wide) = (f16::from_le_bytes(bytes).to_f64(), wide.widen());
+                let same = right.to_bits() == wide.to_bits() || (right.is_nan() && wide.is_nan());
+                assert!(same, "{wide:e} for {right:e}, {level:?}");
+            }
+            widen_upper_bytes(&all, &mut wide);
+            for (&bytes, wide) in all.iter().zip(&wide) {
+                let (right, wide) = (bf16::from_le_bytes(bytes).to_f64(), wide.widen());
                 let same = right.to_bits() == wide.to_bits() || (right.is_nan() && wide.is_nan());
                 assert!(same, "{wide:e} for {right:e}, {level:?}");
             }

@@ -47,7 +47,7 @@ pub(crate) mod fitted;
 pub(crate) mod folds;
 pub(crate) mod gather;
 pub(crate) mod grouped;
-#[cfg(any(feature = "half", feature = "cache"))]
+#[cfg(any(feature = "half", feature = "cache", feature = "tensors"))]
 pub(crate) mod halves;
 pub(crate) mod histogram;
 pub(crate) mod hqq;
@@ -58,6 +58,8 @@ pub(crate) mod likeliest;
 mod log;
 mod logistic;
 pub(crate) mod lookup;
+#[cfg(feature = "mmap")]
+pub(crate) mod mapped;
 mod memory;
 pub(crate) mod minifloat;
 pub(crate) mod mixture;

@@ -2,7 +2,7 @@
 
 use super::memory::Place;
 use crate::float::Float;
-use crate::formats::file::checksum;
+use crate::formats::checksum::checksum;
 use crate::kernels::halves::widen_bytes;
 use crate::kernels::real::Real;
 use half::f16;

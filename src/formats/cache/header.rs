@@ -4,7 +4,7 @@ use super::block::{INDEX_BYTES, LOG_BYTES, Rows};
 use super::folder::{damaged, failed, read_at};
 use super::settings::CacheSettings;
 use crate::error::Result;
-use crate::formats::file::checksum;
+use crate::formats::checksum::checksum;
 use crate::formats::header::{self, Format};
 use safetensors::Dtype;
 use serde_json::{Map, json};
