@@ -24,7 +24,8 @@ pub mod distill;
     feature = "cache",
     feature = "calibration",
     feature = "masks",
-    feature = "safetensors"
+    feature = "npy",
+    feature = "tensors"
 ))]
 pub mod formats;
 pub mod infer;

@@ -3,7 +3,7 @@
 use crate::error::{Error, FileError, Result};
 use std::fs::{self, File};
 use std::io::{self, Write};
-#[cfg(feature = "safetensors")]
+#[cfg(any(feature = "safetensors", feature = "gguf"))]
 use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,7 +80,7 @@ impl Replacement {
     }
 
     /// Writes from byte `from` on.
-    #[cfg(feature = "safetensors")]
+    #[cfg(any(feature = "safetensors", feature = "gguf"))]
     pub(super) fn write_at(&mut self, from: u64, bytes: &[u8]) -> Result<()> {
         let moved = self.file.seek(SeekFrom::Start(from));
         let written = moved.and_then(|_| self.file.write_all(bytes));

@@ -7,7 +7,7 @@
 //! | `calibration` | statistics of activations by name: `CalibrationFile` | a safetensors file |
 //! | `safetensors` | models of others, of one file or many: `Checkpoint`, `SafetensorsFile`, `SafetensorsWriter` | safetensors |
 
-#[cfg(feature = "safetensors")]
+#[cfg(any(feature = "safetensors", feature = "gguf"))]
 mod bytes;
 #[cfg(feature = "cache")]
 mod cache;
@@ -15,6 +15,14 @@ mod cache;
 mod calibration;
 #[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 mod checksum;
+#[cfg(any(
+    feature = "cache",
+    feature = "calibration",
+    feature = "masks",
+    feature = "npy",
+    feature = "safetensors",
+    feature = "gguf"
+))]
 mod file;
 #[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 mod header;
@@ -22,6 +30,8 @@ mod header;
 mod masks;
 #[cfg(feature = "safetensors")]
 mod safetensors;
+#[cfg(any(feature = "compressed-tensors", feature = "gptq"))]
+mod words;
 
 #[cfg(feature = "cache")]
 pub use cache::{CacheReader, CacheSettings, CacheWriter};
