@@ -26,6 +26,8 @@ mod checksum;
 mod file;
 #[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 mod header;
+#[cfg(feature = "tensors")]
+mod kept;
 #[cfg(feature = "masks")]
 mod masks;
 #[cfg(feature = "safetensors")]
@@ -37,7 +39,12 @@ mod words;
 pub use cache::{CacheReader, CacheSettings, CacheWriter};
 #[cfg(feature = "calibration")]
 pub use calibration::CalibrationFile;
+#[cfg(feature = "tensors")]
+pub use kept::KeptWeights;
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
 #[cfg(feature = "safetensors")]
 pub use safetensors::{Checkpoint, SafetensorsFile, SafetensorsWriter, write_index};
+
+#[cfg(feature = "recipe")]
+pub(crate) use file::{damaged, failed, write_file};

@@ -1,7 +1,7 @@
 //! The index of a checkpoint of several files.
 
 use crate::error::{Error, FileError, Result};
-use crate::formats::file::{Replacement, damaged, failed};
+use crate::formats::file::{damaged, failed, replace};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -76,7 +76,5 @@ pub fn write_index(
     let index = json!({ "metadata": { "total_size": total_size }, "weight_map": files });
     // Strings and numbers alone: this cannot fail.
     let text = serde_json::to_vec_pretty(&index).map_err(Error::external)?;
-    let mut file = Replacement::begin(&folder.as_ref().join(INDEX))?;
-    file.append(&text)?;
-    file.finish()
+    replace(&folder.as_ref().join(INDEX), &[&text])
 }

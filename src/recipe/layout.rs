@@ -1,0 +1,57 @@
+//! Which tensors of a file a tensor of the model becomes.
+
+use super::{Output, Quantization, Rule};
+use crate::error::{Error, FileError, Result};
+use crate::tensors::TensorInfo;
+
+/// How a tensor of the model lies in a file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Layout {
+    /// Byte for byte as it was.
+    Same,
+    /// As floats of its own type.
+    Dense,
+    /// As the values that stay, and a mask.
+    Kept,
+}
+
+fn cannot(output: &Output, what: &str, must: &'static str) -> Error {
+    Error::File(FileError::CannotHold {
+        format: output.name(),
+        what: what.to_owned(),
+        must,
+    })
+}
+
+impl Layout {
+    /// The layout of a tensor that a rule changes.
+    pub(super) fn new(output: &Output, rule: &Rule, _info: &TensorInfo) -> Result<Self> {
+        if rule.prune.is_some() && rule.quantize.is_some_and(|how| !how.keeps_zero()) {
+            let must = "a format in which a weight of 0 comes back as 0";
+            return Err(cannot(
+                output,
+                "pruned weights in blocks that move zeros",
+                must,
+            ));
+        }
+        match (output, rule.quantize) {
+            (Output::Dense, _) => Ok(Self::Dense),
+            (Output::Kept, None) => Ok(Self::Kept),
+            (Output::Kept, Some(_)) => {
+                Err(cannot(output, "codes", "pruned weights that stay floats"))
+            }
+            (_, None) => Ok(Self::Dense),
+            (_, Some(Quantization::Blocks(_))) => {
+                Err(cannot(output, "blocks", "integers or floats of 8 bits"))
+            }
+            (_, Some(_)) => Err(cannot(output, "codes", "block formats")),
+        }
+    }
+}
+
+/// The tensors that a tensor becomes, where its values do not decide about that.
+pub(super) fn infos(layout: Layout, info: &TensorInfo) -> Result<Vec<TensorInfo>> {
+    match layout {
+        Layout::Same | Layout::Dense | Layout::Kept => Ok(vec![info.clone()]),
+    }
+}

@@ -1,0 +1,58 @@
+//! How the result lies in files.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How the result lies in files. In JSON, for example, `"dense"`, `"compressed-tensors"`,
+/// `{"gguf": {"architecture": "bert"}}`.
+///
+/// | output | files | pruned weights | quantized weights |
+/// |---|---|---|---|
+/// | `dense` | safetensors | zeros | what codes mean, in the tensor's own type: for whoever reads floats |
+/// | `kept` | safetensors | values that stay, and a mask of a bit a weight: [`KeptWeights`](crate::formats::KeptWeights) | refused |
+/// | `compressed-tensors` | safetensors, `quantization_config` | zeros | `pack-quantized`, `int-quantized` or `float-quantized`, for vLLM and transformers |
+/// | `gptq` | safetensors, `quantization_config` | zeros | GPTQ's words, format v1 |
+/// | `gguf` | `model.gguf` | zeros | block formats, for llama.cpp and candle |
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Output {
+    /// Floats.
+    #[default]
+    Dense,
+    /// Values that stay, and masks.
+    Kept,
+    /// The layouts of compressed-tensors.
+    CompressedTensors,
+    /// The layout of GPTQ, format v1.
+    Gptq,
+    /// A GGUF file.
+    Gguf(GgufOutput),
+}
+
+/// What a GGUF file says beside its tensors.
+///
+/// Names of tensors stay what they are, so that candle finds them; llama.cpp has names of its own for each architecture.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GgufOutput {
+    /// `general.architecture`: "llama", "bert", ...
+    pub architecture: String,
+    /// More keys with numbers, texts and truth values: head counts, layers and what else the architecture asks for.
+    /// Whole numbers become u32 where they fit, else i64; others f32.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, serde_json::Value>,
+}
+
+impl Output {
+    /// The name of the output in a recipe.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Kept => "kept",
+            Self::CompressedTensors => "compressed-tensors",
+            Self::Gptq => "gptq",
+            Self::Gguf(_) => "gguf",
+        }
+    }
+}
