@@ -231,6 +231,7 @@ impl<'a> Job<'a> {
                     bytes(tensor)?.saturating_mul(Threshold::readings(self.source, tensors));
             }
         }
+        watch.total += self.bytes_of_files(&plan)?;
         let mut thresholds = Vec::new();
         for (number, share, tensors) in groups {
             let found = Threshold::find(self.source, &tensors, share, &mut |info, weights| {
@@ -238,17 +239,25 @@ impl<'a> Job<'a> {
             })?;
             thresholds.push((number, found));
         }
-        let plan = if thresholds.is_empty() {
-            plan
-        } else {
-            Plan::new(self.source, self.recipe, &thresholds)?
-        };
+        if thresholds.is_empty() {
+            return Ok((Prepared { plan, thresholds }, watch));
+        }
+        // Now that it is known how many weights of each tensor stay, files may begin elsewhere.
+        let before = self.bytes_of_files(&plan)?;
+        let plan = Plan::new(self.source, self.recipe, &thresholds)?;
+        watch.total = watch.total - before + self.bytes_of_files(&plan)?;
+        Ok((Prepared { plan, thresholds }, watch))
+    }
+
+    /// Bytes of the tensors that become files of this part.
+    fn bytes_of_files(&self, plan: &Plan) -> Result<u64> {
         if self.shard.of() > plan.files.len() {
             return Err(Error::File(FileError::TooManyParts {
                 parts: self.shard.of(),
                 files: plan.files.len(),
             }));
         }
+        let mut sum = 0_u64;
         for (_, steps) in plan
             .files
             .iter()
@@ -256,10 +265,10 @@ impl<'a> Job<'a> {
             .filter(|(file, _)| self.shard.has(*file))
         {
             for step in &plan.steps[steps.clone()] {
-                watch.total += bytes(step.tensor)?;
+                sum = sum.saturating_add(self.source.infos()[step.tensor].bytes()? as u64);
             }
         }
-        Ok((Prepared { plan, thresholds }, watch))
+        Ok(sum)
     }
 
     /// Fails if the folder has tensors that the result would not replace.

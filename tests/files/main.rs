@@ -15,9 +15,16 @@ mod cache;
 mod cache_damage;
 #[cfg(feature = "calibration")]
 mod calibration;
-#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
+#[cfg(any(
+    feature = "cache",
+    feature = "calibration",
+    feature = "masks",
+    feature = "tensors"
+))]
 mod folder;
 #[cfg(feature = "masks")]
 mod masks;
+#[cfg(feature = "recipe")]
+mod recipe;
 #[cfg(feature = "serde")]
 mod serialise;
