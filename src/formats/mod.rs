@@ -6,6 +6,7 @@
 //! | `masks` | masks by name: `MaskFile` | a safetensors file |
 //! | `calibration` | statistics of activations by name: `CalibrationFile` | a safetensors file |
 //! | `safetensors` | models of others, of one file or many: `Checkpoint`, `SafetensorsFile`, `SafetensorsWriter` | safetensors |
+//! | `compressed-tensors` | quantized models of vLLM and transformers: `CompressedLayout`, `CompressedConfig`, `Decompressed` | safetensors and `config.json` |
 
 #[cfg(any(feature = "safetensors", feature = "gguf"))]
 mod bytes;
@@ -15,6 +16,8 @@ mod cache;
 mod calibration;
 #[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 mod checksum;
+#[cfg(feature = "compressed-tensors")]
+mod compressed_tensors;
 #[cfg(any(
     feature = "cache",
     feature = "calibration",
@@ -41,6 +44,10 @@ pub use cache::{CacheReader, CacheSettings, CacheWriter};
 pub use calibration::CalibrationFile;
 #[cfg(feature = "tensors")]
 pub use kept::KeptWeights;
+#[cfg(feature = "compressed-tensors")]
+pub use compressed_tensors::{
+    CompressedConfig, CompressedGroup, CompressedLayout, CompressedWeights, Decompressed,
+};
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
 #[cfg(feature = "safetensors")]

@@ -15,6 +15,8 @@ mod cache;
 mod cache_damage;
 #[cfg(feature = "calibration")]
 mod calibration;
+#[cfg(feature = "compressed-tensors")]
+mod compressed_tensors;
 #[cfg(any(
     feature = "cache",
     feature = "calibration",
