@@ -42,12 +42,12 @@ mod words;
 pub use cache::{CacheReader, CacheSettings, CacheWriter};
 #[cfg(feature = "calibration")]
 pub use calibration::CalibrationFile;
-#[cfg(feature = "tensors")]
-pub use kept::KeptWeights;
 #[cfg(feature = "compressed-tensors")]
 pub use compressed_tensors::{
     CompressedConfig, CompressedGroup, CompressedLayout, CompressedWeights, Decompressed,
 };
+#[cfg(feature = "tensors")]
+pub use kept::KeptWeights;
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
 #[cfg(feature = "safetensors")]

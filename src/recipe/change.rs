@@ -2,7 +2,7 @@
 
 use super::Rule;
 use super::compare::compare;
-use super::layout::Layout;
+use super::layout::{Layout, module};
 use super::plan::Step;
 use super::sink::Sink;
 use super::threshold::Threshold;
@@ -57,6 +57,18 @@ impl Change<'_> {
                 };
                 let kept = KeptWeights::new(&weights, mask, self.info.dtype)?;
                 sink.write(kept.tensors(&self.info.name)?)?;
+            }
+            Layout::Compressed {
+                layout,
+                weights: kind,
+                scales,
+            } => {
+                if let Some(how) = self.rule.quantize {
+                    let codes = how.quantize(&weights, scales)?;
+                    let module = module(&self.info.name).unwrap_or(&self.info.name);
+                    sink.write(layout.encode(module, &codes, kind, scales)?)?;
+                    codes.dequantize_into(&mut weights)?;
+                }
             }
         }
         let restored = weights.as_slice().unwrap_or(&[]);

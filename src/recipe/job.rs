@@ -3,7 +3,7 @@
 use super::plan::{Plan, Step};
 use super::sink::Sink;
 use super::threshold::Threshold;
-use super::{Output, Pruning, Recipe, Shard, change, parts};
+use super::{Output, Pruning, Recipe, Shard, change, configure, parts};
 use crate::error::{Error, FileError, Result};
 use crate::formats::{failed, write_index};
 use crate::report::{Report, TensorReport};
@@ -358,10 +358,13 @@ impl<'a> Job<'a> {
     }
 
     /// The configuration of the result, if it has one.
-    fn written_config(&self, _plan: &Plan) -> Result<Option<Value>> {
+    fn written_config(&self, plan: &Plan) -> Result<Option<Value>> {
+        let config = self.config.as_ref();
         match &self.recipe.output {
-            Output::Dense | Output::Kept => Ok(self.config.clone()),
-            _ => Ok(self.config.clone()),
+            Output::CompressedTensors(_) => {
+                configure::compressed(config, self.source.infos(), plan).map(Some)
+            }
+            _ => Ok(config.cloned()),
         }
     }
 

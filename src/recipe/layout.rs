@@ -2,7 +2,8 @@
 
 use super::{Output, Quantization, Rule};
 use crate::error::{Error, FileError, Result};
-use crate::tensors::TensorInfo;
+use crate::formats::{CompressedLayout, CompressedWeights};
+use crate::tensors::{DType, TensorInfo};
 
 /// How a tensor of the model lies in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +14,12 @@ pub(super) enum Layout {
     Dense,
     /// As the values that stay, and a mask.
     Kept,
+    /// As codes of compressed-tensors.
+    Compressed {
+        layout: CompressedLayout,
+        weights: CompressedWeights,
+        scales: DType,
+    },
 }
 
 fn cannot(output: &Output, what: &str, must: &'static str) -> Error {
@@ -23,9 +30,14 @@ fn cannot(output: &Output, what: &str, must: &'static str) -> Error {
     })
 }
 
+/// The module that a tensor is the weight of.
+pub(super) fn module(name: &str) -> Option<&str> {
+    name.strip_suffix(".weight")
+}
+
 impl Layout {
     /// The layout of a tensor that a rule changes.
-    pub(super) fn new(output: &Output, rule: &Rule, _info: &TensorInfo) -> Result<Self> {
+    pub(super) fn new(output: &Output, rule: &Rule, info: &TensorInfo) -> Result<Self> {
         if rule.prune.is_some() && rule.quantize.is_some_and(|how| !how.keeps_zero()) {
             let must = "a format in which a weight of 0 comes back as 0";
             return Err(cannot(
@@ -41,11 +53,34 @@ impl Layout {
                 Err(cannot(output, "codes", "pruned weights that stay floats"))
             }
             (_, None) => Ok(Self::Dense),
-            (_, Some(Quantization::Blocks(_))) => {
-                Err(cannot(output, "blocks", "integers or floats of 8 bits"))
+            (Output::CompressedTensors(layout), Some(how)) => {
+                Self::compressed(output, *layout, how, info)
             }
             (_, Some(_)) => Err(cannot(output, "codes", "block formats")),
         }
+    }
+
+    fn compressed(
+        output: &Output,
+        layout: CompressedLayout,
+        how: Quantization,
+        info: &TensorInfo,
+    ) -> Result<Self> {
+        let Some((scheme, granularity)) = how.parts(info.shape.len())? else {
+            return Err(cannot(output, "blocks", "integers, or floats of 8 bits"));
+        };
+        if module(&info.name).is_none() {
+            return Err(cannot(
+                output,
+                "codes of a tensor with this name",
+                "names that end in .weight",
+            ));
+        }
+        Ok(Self::Compressed {
+            layout,
+            weights: CompressedWeights::new(scheme, granularity)?,
+            scales: how.scales(info.dtype),
+        })
     }
 }
 
@@ -53,5 +88,13 @@ impl Layout {
 pub(super) fn infos(layout: Layout, info: &TensorInfo) -> Result<Vec<TensorInfo>> {
     match layout {
         Layout::Same | Layout::Dense | Layout::Kept => Ok(vec![info.clone()]),
+        Layout::Compressed {
+            layout,
+            weights,
+            scales,
+        } => {
+            let module = module(&info.name).unwrap_or(&info.name);
+            layout.infos(module, &info.shape, weights, scales)
+        }
     }
 }

@@ -20,7 +20,7 @@
 //!             {"names": ["embeddings.*"]},
 //!             {"names": ["*.weight"], "quantize": {"linear": {"bits": 8, "sharing": "channel"}}}
 //!         ],
-//!         "output": "compressed-tensors"
+//!         "output": {"compressed-tensors": "pack-quantized"}
 //!     }"#,
 //! )?;
 //!
@@ -42,6 +42,7 @@
 
 mod change;
 mod compare;
+mod configure;
 mod job;
 mod layout;
 mod output;

@@ -1,16 +1,17 @@
 //! How the result lies in files.
 
+use crate::formats::CompressedLayout;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How the result lies in files. In JSON, for example, `"dense"`, `"compressed-tensors"`,
+/// How the result lies in files. In JSON, for example, `"dense"`, `{"compressed-tensors": "pack-quantized"}`,
 /// `{"gguf": {"architecture": "bert"}}`.
 ///
 /// | output | files | pruned weights | quantized weights |
 /// |---|---|---|---|
 /// | `dense` | safetensors | zeros | what codes mean, in the tensor's own type: for whoever reads floats |
 /// | `kept` | safetensors | values that stay, and a mask of a bit a weight: [`KeptWeights`](crate::formats::KeptWeights) | refused |
-/// | `compressed-tensors` | safetensors, `quantization_config` | zeros | `pack-quantized`, `int-quantized` or `float-quantized`, for vLLM and transformers |
+/// | `compressed-tensors` | safetensors, `quantization_config` | zeros | one of its layouts ([`CompressedLayout`]), for vLLM and transformers |
 /// | `gptq` | safetensors, `quantization_config` | zeros | GPTQ's words, format v1 |
 /// | `gguf` | `model.gguf` | zeros | block formats, for llama.cpp and candle |
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -22,8 +23,8 @@ pub enum Output {
     Dense,
     /// Values that stay, and masks.
     Kept,
-    /// The layouts of compressed-tensors.
-    CompressedTensors,
+    /// A layout of compressed-tensors for all codes of the model.
+    CompressedTensors(CompressedLayout),
     /// The layout of GPTQ, format v1.
     Gptq,
     /// A GGUF file.
@@ -50,7 +51,7 @@ impl Output {
         match self {
             Self::Dense => "dense",
             Self::Kept => "kept",
-            Self::CompressedTensors => "compressed-tensors",
+            Self::CompressedTensors(_) => "compressed-tensors",
             Self::Gptq => "gptq",
             Self::Gguf(_) => "gguf",
         }

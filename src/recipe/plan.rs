@@ -56,7 +56,8 @@ impl Plan {
             steps.push(step.map_err(|error| error.in_tensor(&*info.name))?);
         }
         let files = match recipe.output {
-            Output::Gguf(_) => vec![0..steps.len()],
+            // One file, whatever its size.
+            Output::Gguf(_) => into_files(&steps, u64::MAX)?,
             _ => into_files(&steps, recipe.file_bytes)?,
         };
         Ok(Self { steps, files })

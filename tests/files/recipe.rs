@@ -3,7 +3,7 @@
 use crate::folder::Folder;
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix2};
 use rarefy::Float;
-use rarefy::formats::{Checkpoint, KeptWeights};
+use rarefy::formats::{Checkpoint, CompressedLayout, Decompressed, KeptWeights};
 use rarefy::prune::{Global, Layer, Magnitude, PrunerExt, SemiStructured, Unstructured};
 use rarefy::quantize::{BlockFormat, BlockTensor, Linear, QuantizerExt};
 use rarefy::recipe::{Job, Output, Pruning, Quantization, Range, Recipe, Rule, Shard, Sharing};
@@ -212,6 +212,65 @@ fn dense_output_is_what_codes_mean() {
 }
 
 #[test]
+fn codes_of_compressed_tensors_come_back() {
+    let model = model();
+    let linear = |bits, affine, sharing, range| Quantization::Linear {
+        bits,
+        affine,
+        sharing,
+        range,
+        scales: None,
+    };
+    let four = linear(4, true, Sharing::Group(32), Range::ErrorSearch);
+    let eight = linear(8, false, Sharing::Channel, Range::MinMax);
+    let float8 = Quantization::Float8 {
+        sharing: Sharing::Channel,
+        scales: None,
+    };
+    for (layout, how) in [
+        (CompressedLayout::PackQuantized, four),
+        (CompressedLayout::PackQuantized, eight),
+        (CompressedLayout::IntQuantized, eight),
+        (CompressedLayout::FloatQuantized, float8),
+    ] {
+        let folder = Folder::new("recipe-compressed");
+        let recipe =
+            layers(Rule::default().quantize(how)).output(Output::CompressedTensors(layout));
+        let config = serde_json::json!({ "model_type": "llama" });
+        let job = Job::new(&model, &recipe).unwrap().config(config);
+        let done = job.run(folder.path(), go_on).unwrap();
+        assert!(done.bytes_after < done.bytes_before * 2 / 3);
+        let text = fs::read_to_string(folder.path().join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(config["model_type"], "llama");
+        let said = &config["quantization_config"];
+        assert_eq!(said["format"], layout.name());
+        assert_eq!(said["ignore"], serde_json::json!(["embeddings"]));
+        let targets = &said["config_groups"]["group_0"]["targets"];
+        assert_eq!(*targets, serde_json::json!(["Linear"]));
+        let back = Decompressed::open(folder.path()).unwrap();
+        for name in DECIDED {
+            let original: ArrayD<f64> = model.floats(name).unwrap();
+            let restored: ArrayD<f64> = back.floats(name).unwrap();
+            let errors = original.iter().zip(&restored).map(|(a, b)| (a - b).abs());
+            let largest = errors.fold(0.0, f64::max);
+            let row = done
+                .report
+                .tensors()
+                .iter()
+                .find(|row| row.name() == name)
+                .unwrap();
+            // Read back in the type of the scales, of which the report knows nothing.
+            let said = row.largest_error();
+            assert!(
+                (largest - said).abs() < 0.04 && largest < 0.6,
+                "{name} {largest} {said}"
+            );
+        }
+    }
+}
+
+#[test]
 fn parts_make_the_bytes_of_the_whole() {
     let recipes = [
         layers(Rule::default().prune(Pruning::Global(0.5))).output(Output::Kept),
@@ -392,7 +451,10 @@ fn what_goes_wrong_has_the_tensors_name() {
         range: Range::MinMax,
         scales: None,
     };
-    let error = said(&layers(Rule::default().quantize(bits)).output(Output::CompressedTensors));
+    let error = said(
+        &layers(Rule::default().quantize(bits))
+            .output(Output::CompressedTensors(CompressedLayout::PackQuantized)),
+    );
     assert!(
         error.contains("layers.0.q.weight") && error.contains("99"),
         "{error}"
@@ -437,7 +499,7 @@ fn recipes_are_json() {
              "quantize": {"linear": {"bits": 4, "sharing": {"group": 32}, "affine": true, "range": "error_search", "scales": "BF16"}}},
             {"names": ["nothing"], "quantize": {"float8": {"sharing": "channel"}}}
         ],
-        "output": "compressed-tensors"
+        "output": {"compressed-tensors": "pack-quantized"}
     }"#;
     let recipe: Recipe = serde_json::from_str(text).unwrap();
     assert_eq!(recipe.file_bytes, 5_000_000_000);
