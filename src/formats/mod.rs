@@ -33,6 +33,8 @@ mod header;
 mod kept;
 #[cfg(feature = "masks")]
 mod masks;
+#[cfg(feature = "recipe")]
+mod open;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 #[cfg(any(feature = "compressed-tensors", feature = "gptq"))]
@@ -50,6 +52,8 @@ pub use compressed_tensors::{
 pub use kept::KeptWeights;
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
+#[cfg(feature = "recipe")]
+pub use open::open_model;
 #[cfg(feature = "safetensors")]
 pub use safetensors::{Checkpoint, SafetensorsFile, SafetensorsWriter, write_index};
 
