@@ -6,6 +6,7 @@
 //! | `masks` | masks by name: `MaskFile` | a safetensors file |
 //! | `calibration` | statistics of activations by name: `CalibrationFile` | a safetensors file |
 //! | `safetensors` | models of others, of one file or many: `Checkpoint`, `SafetensorsFile`, `SafetensorsWriter` | safetensors |
+//! | `gguf` | models of others with their settings, weights in blocks: `GgufFile`, `GgufWriter` | GGUF |
 
 #[cfg(any(feature = "safetensors", feature = "gguf"))]
 mod bytes;
@@ -24,10 +25,14 @@ mod checksum;
     feature = "gguf"
 ))]
 mod file;
+#[cfg(feature = "gguf")]
+mod gguf;
 #[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 mod header;
 #[cfg(feature = "masks")]
 mod masks;
+#[cfg(any(feature = "safetensors", feature = "gguf"))]
+mod pieces;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 #[cfg(any(feature = "compressed-tensors", feature = "gptq"))]
@@ -37,6 +42,8 @@ mod words;
 pub use cache::{CacheReader, CacheSettings, CacheWriter};
 #[cfg(feature = "calibration")]
 pub use calibration::CalibrationFile;
+#[cfg(feature = "gguf")]
+pub use gguf::{GgufArray, GgufFile, GgufStrings, GgufTensorInfo, GgufType, GgufValue, GgufWriter};
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
 #[cfg(feature = "safetensors")]
