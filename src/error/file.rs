@@ -57,6 +57,13 @@ pub enum FileError {
         expected: &'static str,
     },
 
+    /// A tensor is of a type of ggml whose blocks are not known here, or not even their size.
+    #[error("elements are of ggml's type {name}, whose blocks are not known here")]
+    TypeNotRead {
+        /// Its name, or "number 99" if it has none.
+        name: String,
+    },
+
     /// A tensor has another shape than is needed.
     #[error("shape is {given:?}, needed is {expected:?}")]
     WrongShape {

@@ -31,6 +31,16 @@ pub(crate) fn damaged(path: &Path, why: impl Into<String>) -> Error {
     })
 }
 
+/// The file ended before it should, or reading failed.
+#[cfg(any(feature = "safetensors", feature = "gguf"))]
+pub(super) fn cut(path: &Path, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        damaged(path, "it became shorter while it was read")
+    } else {
+        failed("read", path)(error)
+    }
+}
+
 /// Puts a file in its place, as a whole or not at all: written beside it, brought to the disk, renamed.
 #[cfg(any(
     feature = "cache",

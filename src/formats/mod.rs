@@ -7,6 +7,7 @@
 //! | `calibration` | statistics of activations by name: `CalibrationFile` | a safetensors file |
 //! | `safetensors` | models of others, of one file or many: `Checkpoint`, `SafetensorsFile`, `SafetensorsWriter` | safetensors |
 //! | `compressed-tensors` | quantized models of vLLM and transformers: `CompressedLayout`, `CompressedConfig`, `Decompressed` | safetensors and `config.json` |
+//! | `gguf` | models of others with their settings, weights in blocks: `GgufFile`, `GgufWriter` | GGUF |
 
 #[cfg(any(feature = "safetensors", feature = "gguf"))]
 mod bytes;
@@ -27,6 +28,8 @@ mod compressed_tensors;
     feature = "gguf"
 ))]
 mod file;
+#[cfg(feature = "gguf")]
+mod gguf;
 #[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 mod header;
 #[cfg(feature = "tensors")]
@@ -35,6 +38,8 @@ mod kept;
 mod masks;
 #[cfg(feature = "recipe")]
 mod open;
+#[cfg(any(feature = "safetensors", feature = "gguf"))]
+mod pieces;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 #[cfg(any(feature = "compressed-tensors", feature = "gptq"))]
@@ -50,6 +55,8 @@ pub use compressed_tensors::{
 };
 #[cfg(feature = "tensors")]
 pub use kept::KeptWeights;
+#[cfg(feature = "gguf")]
+pub use gguf::{GgufArray, GgufFile, GgufStrings, GgufTensorInfo, GgufType, GgufValue, GgufWriter};
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
 #[cfg(feature = "recipe")]

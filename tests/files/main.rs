@@ -3,10 +3,11 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::missing_assert_message,
-    reason = "a test fails by panicking, and casts small numbers of its own"
+    reason = "a test fails by panicking, says what it did not run, and casts small numbers of its own"
 )]
 
 #[cfg(feature = "cache")]
@@ -24,6 +25,12 @@ mod compressed_tensors;
     feature = "tensors"
 ))]
 mod folder;
+#[cfg(feature = "gguf")]
+mod gguf;
+#[cfg(feature = "gguf")]
+mod gguf_damage;
+#[cfg(feature = "gguf")]
+mod gguf_writer;
 #[cfg(feature = "masks")]
 mod masks;
 #[cfg(feature = "recipe")]

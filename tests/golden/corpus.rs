@@ -57,6 +57,12 @@ const CORPUS: &[Golden] = &[
         "bytes of Q8_0 to Q5_1, TQ1_0, TQ2_0, values, casts: bits, 0 without a sign",
     ),
     golden(
+        "gguf_peer.json",
+        "gguf_peer.py",
+        "golden/gguf_peer",
+        "keys, shapes, bytes: all; values: bits, 0 without a sign",
+    ),
+    golden(
         "codes.json",
         "codes.py",
         "golden/codes",

@@ -21,6 +21,8 @@ mod conventions;
 mod corpus;
 mod divergences;
 mod fake;
+#[cfg(feature = "gguf")]
+mod gguf_peer;
 mod inner;
 mod products;
 mod prune;
