@@ -3,10 +3,11 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::missing_assert_message,
-    reason = "a test fails by panicking, and casts small numbers of its own"
+    reason = "a test fails by panicking, says what it did not run, and casts small numbers of its own"
 )]
 
 #[cfg(feature = "cache")]
@@ -17,7 +18,16 @@ mod cache_damage;
 mod calibration;
 #[cfg(feature = "compressed-tensors")]
 mod compressed_tensors;
-#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
+#[cfg(feature = "compressed-tensors")]
+mod compressed_tensors_errors;
+#[cfg(feature = "compressed-tensors")]
+mod compressed_tensors_peers;
+#[cfg(any(
+    feature = "cache",
+    feature = "calibration",
+    feature = "compressed-tensors",
+    feature = "masks"
+))]
 mod folder;
 #[cfg(feature = "masks")]
 mod masks;
