@@ -18,10 +18,6 @@ mod cache_damage;
 mod calibration;
 #[cfg(feature = "compressed-tensors")]
 mod compressed_tensors;
-#[cfg(feature = "compressed-tensors")]
-mod compressed_tensors_errors;
-#[cfg(feature = "compressed-tensors")]
-mod compressed_tensors_peers;
 #[cfg(any(
     feature = "cache",
     feature = "calibration",
