@@ -69,6 +69,12 @@ const CORPUS: &[Golden] = &[
         "scales, codes, numbers: bits; one kernel's 3 of 2048 codes, where ours are nearer",
     ),
     golden(
+        "compressed_tensors.json",
+        "compressed_tensors.py",
+        "golden/compressed_tensors",
+        "codes, scales, zero points, values, all tensors of the file: bits",
+    ),
+    golden(
         "hqq.json",
         "hqq.py",
         "laws/hqq",

@@ -16,6 +16,8 @@ mod blocks;
 mod calibrate;
 mod codes;
 mod compose;
+#[cfg(feature = "compressed-tensors")]
+mod compressed_tensors;
 mod containers;
 mod conventions;
 mod corpus;

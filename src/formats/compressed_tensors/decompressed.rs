@@ -171,9 +171,9 @@ impl<S: TensorSource> Decompressed<S> {
     }
 }
 
-/// Whether elements are codes.
+/// Whether elements beside a scale are codes, maybe of a kind that is not read.
 const fn is_coded(dtype: DType) -> bool {
-    matches!(dtype, DType::I8 | DType::F8E4M3)
+    !dtype.is_float()
 }
 
 impl<S: TensorSource> TensorSource for Decompressed<S> {

@@ -117,7 +117,7 @@ impl CompressedWeights {
     }
 
     /// What codes mean that were read.
-    pub fn scheme(self) -> Result<Scheme> {
+    pub(super) fn scheme(self) -> Result<Scheme> {
         match (self.float, self.symmetric) {
             (true, _) => Ok(Scheme::float(Minifloat::E4M3)),
             // Two's complement of one bit is no scheme: −1 and 0 are 0 and 1 with the zero point 1.

@@ -1,5 +1,4 @@
-//! Checkpoints of compressed-tensors: what is written is read back to the bit, and what is damaged, forged or beyond a
-//! layout is an error that says so.
+//! What is written is read back to the bit.
 
 use ndarray::{Array2, Axis};
 use rarefy::formats::{
