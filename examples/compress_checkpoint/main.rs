@@ -99,8 +99,8 @@ fn tell(done: &Done, recipe: &Recipe) {
         );
     }
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    let pruned = done.report.total().sparsity();
-    if pruned > 0.05 {
+    if recipe.rules.iter().any(|rule| rule.prune.is_some()) {
+        let pruned = done.report.total().sparsity();
         println!(
             "pruned tensors: {:.2} MB with their zeros, {:.2} MB as values that stay and a mask ({:.1} % are zero)",
             megabytes(done.bytes_dense),

@@ -53,10 +53,10 @@ pub use calibration::CalibrationFile;
 pub use compressed_tensors::{
     CompressedConfig, CompressedGroup, CompressedLayout, CompressedWeights, Decompressed,
 };
-#[cfg(feature = "tensors")]
-pub use kept::KeptWeights;
 #[cfg(feature = "gguf")]
 pub use gguf::{GgufArray, GgufFile, GgufStrings, GgufTensorInfo, GgufType, GgufValue, GgufWriter};
+#[cfg(feature = "tensors")]
+pub use kept::KeptWeights;
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
 #[cfg(feature = "recipe")]

@@ -1,6 +1,6 @@
 //! Opens a model whatever its format.
 
-use super::{Checkpoint, CompressedConfig, Decompressed};
+use super::{Checkpoint, CompressedConfig, Decompressed, GgufFile};
 use crate::error::Result;
 use crate::formats::file::{damaged, failed};
 use crate::tensors::TensorSource;
@@ -12,6 +12,7 @@ use std::path::Path;
 ///
 /// | what is there | what its tensors are |
 /// |---|---|
+/// | a `.gguf` file | its tensors, what blocks mean as F32: [`GgufFile`] |
 /// | a folder, a safetensors file, an index | those of the [`Checkpoint`] |
 /// | the same, `quantization_config` says `compressed-tensors` | what its codes mean: [`Decompressed`] |
 ///
@@ -20,6 +21,9 @@ use std::path::Path;
 /// Those of what opens it.
 pub fn open_model(path: impl AsRef<Path>) -> Result<Box<dyn TensorSource>> {
     let path = path.as_ref();
+    if path.extension().is_some_and(|end| end == "gguf") {
+        return Ok(Box::new(GgufFile::open(path)?));
+    }
     let checkpoint = Checkpoint::open(path)?;
     let Some(config) = config(checkpoint.folder())? else {
         return Ok(Box::new(checkpoint));

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::float::Float;
 use crate::formats::KeptWeights;
 use crate::mask::Mask;
+use crate::quantize::BlockTensor;
 use crate::report::TensorReport;
 use crate::tensors::{DType, StoredTensor, TensorInfo, TensorSource, TensorSourceExt};
 use ndarray::{ArrayD, ArrayView1};
@@ -57,6 +58,11 @@ impl Change<'_> {
                 };
                 let kept = KeptWeights::new(&weights, mask, self.info.dtype)?;
                 sink.write(kept.tensors(&self.info.name)?)?;
+            }
+            Layout::Blocks(format) => {
+                let blocks = BlockTensor::encode(&weights, format)?;
+                sink.append(&self.info.name, blocks.bytes())?;
+                blocks.dequantize_into(&mut weights)?;
             }
             Layout::Compressed {
                 layout,

@@ -300,7 +300,7 @@ impl<'a> Job<'a> {
         thresholds: &[(usize, Threshold)],
         watch: &mut Watch<'_>,
     ) -> Result<Vec<TensorReport>> {
-        let mut sink = Sink::create(path, &self.recipe.output, plan, file)?;
+        let mut sink = Sink::create(path, &self.recipe.output, self.source.infos(), plan, file)?;
         let mut rows = Vec::new();
         for step in &plan.steps[plan.files[file].clone()] {
             let info = &self.source.infos()[step.tensor];

@@ -2,7 +2,8 @@
 
 use super::{Output, Quantization, Rule};
 use crate::error::{Error, FileError, Result};
-use crate::formats::{CompressedLayout, CompressedWeights};
+use crate::formats::{CompressedLayout, CompressedWeights, GgufType};
+use crate::quantize::BlockFormat;
 use crate::tensors::{DType, TensorInfo};
 
 /// How a tensor of the model lies in a file.
@@ -14,6 +15,8 @@ pub(super) enum Layout {
     Dense,
     /// As the values that stay, and a mask.
     Kept,
+    /// As blocks of a GGUF file.
+    Blocks(BlockFormat),
     /// As codes of compressed-tensors.
     Compressed {
         layout: CompressedLayout,
@@ -56,6 +59,7 @@ impl Layout {
             (Output::CompressedTensors(layout), Some(how)) => {
                 Self::compressed(output, *layout, how, info)
             }
+            (Output::Gguf(_), Some(Quantization::Blocks(format))) => Ok(Self::Blocks(format)),
             (_, Some(_)) => Err(cannot(output, "codes", "block formats")),
         }
     }
@@ -88,6 +92,11 @@ impl Layout {
 pub(super) fn infos(layout: Layout, info: &TensorInfo) -> Result<Vec<TensorInfo>> {
     match layout {
         Layout::Same | Layout::Dense | Layout::Kept => Ok(vec![info.clone()]),
+        // A GGUF file says which blocks they are; here only their bytes count.
+        Layout::Blocks(format) => {
+            let bytes = GgufType::from(format).bytes_for(&info.shape)?;
+            Ok(vec![TensorInfo::new(&*info.name, DType::U8, [bytes])])
+        }
         Layout::Compressed {
             layout,
             weights,

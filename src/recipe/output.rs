@@ -1,6 +1,7 @@
 //! How the result lies in files.
 
-use crate::formats::CompressedLayout;
+use crate::error::{Error, FileError, Result};
+use crate::formats::{CompressedLayout, GgufValue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -56,4 +57,37 @@ impl Output {
             Self::Gguf(_) => "gguf",
         }
     }
+}
+
+impl GgufOutput {
+    /// The keys of the file.
+    pub(super) fn values(&self) -> Result<Vec<(String, GgufValue)>> {
+        let architecture = GgufValue::from(self.architecture.as_str());
+        let mut values = vec![("general.architecture".to_owned(), architecture)];
+        for (key, given) in &self.metadata {
+            let value = value(given).ok_or_else(|| {
+                Error::File(FileError::Setting {
+                    key: format!("output.gguf.metadata.{key}"),
+                    given: given.to_string(),
+                    must: "a number, a text or a truth value",
+                })
+            })?;
+            values.push((key.clone(), value));
+        }
+        Ok(values)
+    }
+}
+
+fn value(given: &serde_json::Value) -> Option<GgufValue> {
+    if let Some(text) = given.as_str() {
+        return Some(text.into());
+    }
+    if let Some(truth) = given.as_bool() {
+        return Some(truth.into());
+    }
+    if let Some(whole) = given.as_i64() {
+        return Some(u32::try_from(whole).map_or_else(|_| whole.into(), GgufValue::from));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "as the documentation says")]
+    given.as_f64().map(|number| GgufValue::from(number as f32))
 }

@@ -1,10 +1,11 @@
 //! A file of the result that is being written.
 
 use super::Output;
+use super::layout::Layout;
 use super::plan::Plan;
 use crate::error::Result;
-use crate::formats::SafetensorsWriter;
-use crate::tensors::{StoredTensor, TensorSource};
+use crate::formats::{GgufTensorInfo, GgufType, GgufWriter, SafetensorsWriter};
+use crate::tensors::{StoredTensor, TensorInfo, TensorSource};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -15,21 +16,38 @@ const BLOCK: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) enum Sink {
     Safetensors(SafetensorsWriter),
+    Gguf(GgufWriter),
 }
 
 impl Sink {
-    /// Begins a file of a plan.
-    pub(super) fn create(path: &Path, output: &Output, plan: &Plan, file: usize) -> Result<Self> {
-        let infos = plan.infos(file);
-        match output {
-            _ => SafetensorsWriter::create(path, infos, BTreeMap::new()).map(Self::Safetensors),
-        }
+    /// Begins a file of a plan for these tensors.
+    pub(super) fn create(
+        path: &Path,
+        output: &Output,
+        tensors: &[TensorInfo],
+        plan: &Plan,
+        file: usize,
+    ) -> Result<Self> {
+        let Output::Gguf(said) = output else {
+            let writer = SafetensorsWriter::create(path, plan.infos(file), BTreeMap::new());
+            return writer.map(Self::Safetensors);
+        };
+        let infos = plan.steps.iter().map(|step| {
+            let info = &tensors[step.tensor];
+            let kind = match step.layout {
+                Layout::Blocks(format) => GgufType::from(format),
+                _ => GgufType::from(info.dtype),
+            };
+            GgufTensorInfo::new(&*info.name, kind, &*info.shape)
+        });
+        GgufWriter::create(path, said.values()?, infos.collect()).map(Self::Gguf)
     }
 
     /// Writes the next bytes of a tensor.
     pub(super) fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Safetensors(writer) => writer.append(name, bytes),
+            Self::Gguf(writer) => writer.append(name, bytes),
         }
     }
 
@@ -38,6 +56,7 @@ impl Sink {
         for (name, tensor) in tensors {
             match self {
                 Self::Safetensors(writer) => writer.write(&name, &tensor)?,
+                Self::Gguf(writer) => writer.write(&name, &tensor)?,
             }
         }
         Ok(())
@@ -60,6 +79,7 @@ impl Sink {
     pub(super) fn finish(self) -> Result<()> {
         match self {
             Self::Safetensors(writer) => writer.finish(),
+            Self::Gguf(writer) => writer.finish(),
         }
     }
 }

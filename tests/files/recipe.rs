@@ -3,10 +3,14 @@
 use crate::folder::Folder;
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix2};
 use rarefy::Float;
-use rarefy::formats::{Checkpoint, CompressedLayout, Decompressed, KeptWeights};
+use rarefy::formats::{
+    Checkpoint, CompressedLayout, Decompressed, GgufFile, GgufValue, KeptWeights, open_model,
+};
 use rarefy::prune::{Global, Layer, Magnitude, PrunerExt, SemiStructured, Unstructured};
 use rarefy::quantize::{BlockFormat, BlockTensor, Linear, QuantizerExt};
-use rarefy::recipe::{Job, Output, Pruning, Quantization, Range, Recipe, Rule, Shard, Sharing};
+use rarefy::recipe::{
+    GgufOutput, Job, Output, Pruning, Quantization, Range, Recipe, Rule, Shard, Sharing,
+};
 use rarefy::tensors::{DType, StoredTensor, TensorMap, TensorSource, TensorSourceExt};
 use std::fs;
 use std::ops::ControlFlow;
@@ -268,6 +272,35 @@ fn codes_of_compressed_tensors_come_back() {
             );
         }
     }
+}
+
+#[test]
+fn a_gguf_file_has_blocks_and_keys() {
+    let folder = Folder::new("recipe-gguf");
+    let blocks = Quantization::Blocks(BlockFormat::Q8_0);
+    let text = r#"{"architecture": "bert", "metadata": {"bert.block_count": 6, "bert.eps": 0.5, "general.name": "x", "y": true, "z": -3}}"#;
+    let said: GgufOutput = serde_json::from_str(text).unwrap();
+    let recipe = layers(Rule::default().quantize(blocks)).output(Output::Gguf(said));
+    let model = model();
+    let done = Job::new(&model, &recipe)
+        .unwrap()
+        .run(folder.path(), go_on)
+        .unwrap();
+    let file = GgufFile::open(folder.path().join("model.gguf")).unwrap();
+    for name in DECIDED {
+        let weights: ArrayD<f64> = model.floats(name).unwrap();
+        let right = BlockTensor::encode(&weights, BlockFormat::Q8_0).unwrap();
+        assert_eq!(file.block_tensor(name).unwrap(), right, "{name}");
+    }
+    assert_eq!(
+        file.tensor("layers.0.steps").unwrap(),
+        *model.get("layers.0.steps").unwrap()
+    );
+    assert_eq!(file.value("bert.block_count"), Some(&GgufValue::U32(6)));
+    assert_eq!(file.value("z"), Some(&GgufValue::I64(-3)));
+    assert!(done.bytes_after < done.bytes_before);
+    let back = open_model(folder.path().join("model.gguf")).unwrap();
+    assert_eq!(back.infos().len(), model.len());
 }
 
 #[test]
