@@ -15,7 +15,7 @@ impl Folder {
     }
 
     /// One that is there.
-    #[cfg(any(feature = "calibration", feature = "masks"))]
+    #[cfg(any(feature = "calibration", feature = "masks", feature = "gptq"))]
     pub(crate) fn made(name: &str) -> Self {
         let folder = Self::new(name);
         fs::create_dir_all(&folder.0).unwrap();

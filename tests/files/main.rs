@@ -6,18 +6,38 @@
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::missing_assert_message,
+    clippy::print_stdout,
     reason = "a test fails by panicking, and casts small numbers of its own"
 )]
 
+#[cfg(feature = "gptq")]
+mod awq;
+#[cfg(feature = "bitsandbytes")]
+mod bitsandbytes;
 #[cfg(feature = "cache")]
 mod cache;
 #[cfg(feature = "cache")]
 mod cache_damage;
 #[cfg(feature = "calibration")]
 mod calibration;
-#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
+#[cfg(any(
+    feature = "cache",
+    feature = "calibration",
+    feature = "masks",
+    feature = "gptq"
+))]
 mod folder;
+#[cfg(feature = "gptq")]
+mod gptq;
+#[cfg(feature = "gptq")]
+mod gptq_damage;
+#[cfg(feature = "gptq")]
+mod gptq_peer;
+#[cfg(feature = "gptq")]
+mod gptq_writer;
 #[cfg(feature = "masks")]
 mod masks;
+#[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+mod peer_files;
 #[cfg(feature = "serde")]
 mod serialise;
