@@ -111,18 +111,15 @@ impl Integers {
     fn sort(&mut self, group_of: &[usize]) -> Result<Vec<usize>> {
         let mut order: Vec<usize> = (0..self.inputs).collect();
         order.sort_by_key(|&input| group_of[input]);
-        let mut places = order.iter().enumerate();
-        let uneven = places.find(|&(place, &input)| group_of[input] != place / self.group);
-        if let Some((place, _)) = uneven {
-            let group = place / self.group;
-            let there = group_of.iter().filter(|&&of| of == group).count();
+        let mut counts = vec![0; self.groups()];
+        group_of.iter().for_each(|&group| counts[group] += 1);
+        let right = |group: usize| self.group.min(self.inputs - group * self.group);
+        let mut uneven = counts.iter().enumerate();
+        if let Some((group, count)) = uneven.find(|&(group, &count)| count != right(group)) {
             return Err(Error::File(FileError::CannotHold {
                 format: "a quantized tensor",
-                what: format!(
-                    "group {group} of {there} inputs where others have {}",
-                    self.group
-                ),
-                must: "groups of one size; as a dense tensor it can be read",
+                what: format!("group {group} of {count} inputs"),
+                must: "groups as long as the configuration says; as a dense tensor it can be read",
             }));
         }
         let row = self.row_bytes();

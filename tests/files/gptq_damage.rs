@@ -124,7 +124,7 @@ fn groups_that_lie_are_refused() {
         .to_string();
     assert_eq!(
         error,
-        "tensor \"m\": a quantized tensor cannot hold group 1 of 0 inputs where others have 32: groups of one size; as a \
+        "tensor \"m\": a quantized tensor cannot hold group 0 of 64 inputs: groups as long as the configuration says; as a \
          dense tensor it can be read"
     );
     let dense = GptqCheckpoint::new(&uneven, config)

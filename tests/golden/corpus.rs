@@ -168,7 +168,7 @@ const CORPUS: &[Golden] = &[
         "gptq.json",
         "gptq.py",
         "files/gptq",
-        "dense weights in F16, parts that are written again: bits",
+        "dense weights in the type of the scales, parts that are written again: bits",
     ),
     golden(
         "awq.json",

@@ -6,7 +6,7 @@
 
 Of auto-round only three files are loaded, by their paths: its readers in PyTorch and its packer. Importing the package
 would need everything that it quantizes with. Parts of a module are packed by its `pack_bitstream` from random codes and
-zero points; what they mean is what its layer gives for the identity, in F16. Of that every eighth output is stored.
+zero points; what they mean is what its layer gives for the identity, in the type of the scales. Of that every eighth output is stored.
 AWQ is read by auto-round's `dequantize_gemm` and by compressed-tensors' converter, which must agree.
 """
 
@@ -74,7 +74,7 @@ def scales(generator, groups, n, dtype=torch.float16):
     return (torch.rand((groups, n), generator=generator) + 0.5).mul(size).to(dtype)
 
 
-def gptq_case(name, packer, layers, bits, group, k, sym=False, order=False, checkpoint_format="gptq", beyond=False):
+def gptq_case(name, packer, layers, bits, group, k, sym=False, order=False, checkpoint_format="gptq", beyond=False, dtype=torch.float16):
     generator = torch.Generator().manual_seed(bits * 1000 + k + (group if group > 0 else 7))
     n, size = 32, group if group > 0 else k
     groups = -(-k // size)
@@ -92,12 +92,12 @@ def gptq_case(name, packer, layers, bits, group, k, sym=False, order=False, chec
     parts = {
         "qweight": packer.pack_bitstream(codes, bits, dim=0),
         "qzeros": packer.pack_bitstream(zeros - less, bits, dim=1),
-        "scales": scales(generator, groups, n),
+        "scales": scales(generator, groups, n, dtype),
         "g_idx": g_idx,
     }
     weights = read(layers, bits, group, checkpoint_format, parts)
     steps = codes - zeros[g_idx.long()]
-    right = (parts["scales"].float()[g_idx.long()] * steps.float()).half().t()
+    right = (parts["scales"].float()[g_idx.long()] * steps.float()).to(dtype).t()
     assert torch.equal(weights, right), name
     config = {
         "quant_method": "gptq",
@@ -124,6 +124,7 @@ def gptq(packer, layers):
     cases.append((4, 128, 160, {"order": True}))
     cases.append((4, 128, 256, {"order": True, "sym": True}))
     cases.append((4, 32, 64, {"order": True, "checkpoint_format": "gptq_v2"}))
+    cases.append((4, 32, 64, {"dtype": torch.bfloat16}))
     named = lambda bits, group, k, more: f"{bits} bits, groups of {group}, {k} inputs {more}"
     return [gptq_case(named(*case), packer, layers, *case[:3], **case[3]) for case in cases]
 

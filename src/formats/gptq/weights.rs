@@ -75,7 +75,8 @@ impl GptqWeights {
     ///
     /// * [`FileError::NoTensor`], [`FileError::WrongDType`], [`FileError::WrongShape`]: a part is missing or not as the
     ///   configuration says.
-    /// * [`FileError::CannotHold`]: no inputs or outputs, or an order of inputs (`g_idx`) whose groups are not of one size.
+    /// * [`FileError::CannotHold`]: no inputs or outputs, or an order of inputs (`g_idx`) whose groups are not as
+    ///   long as the configuration says.
     /// * [`Error::NumberOutOfRange`]: an input of a group that does not exist.
     /// * [`Error::CodeOutOfRange`]: a zero point of 2ᵇ. Where v1 stores 2ᵇ − 1, readers differ: this one and
     ///   auto-round's take 2ᵇ, AutoGPTQ's first one took 0.
