@@ -8,7 +8,14 @@
 //! | `safetensors` | models of others, of one file or many: `Checkpoint`, `SafetensorsFile`, `SafetensorsWriter` | safetensors |
 //! | `compressed-tensors` | quantized models of vLLM and transformers: `CompressedLayout`, `CompressedConfig`, `Decompressed` | safetensors and `config.json` |
 //! | `gguf` | models of others with their settings, weights in blocks: `GgufFile`, `GgufWriter` | GGUF |
+//! | `gptq` | quantized models, in and out: `GptqCheckpoint`, `GptqWeights`, `GptqConfig` | GPTQ v1 and v2 in safetensors |
+//! | `gptq` | quantized models, in: `AwqCheckpoint`, `AwqConfig` | AWQ in safetensors |
+//! | `bitsandbytes` | quantized models, in: `BitsAndBytesCheckpoint` | NF4 and FP4 in safetensors |
 
+#[cfg(feature = "gptq")]
+mod awq;
+#[cfg(feature = "bitsandbytes")]
+mod bitsandbytes;
 #[cfg(any(feature = "safetensors", feature = "gguf"))]
 mod bytes;
 #[cfg(feature = "cache")]
@@ -19,6 +26,8 @@ mod calibration;
 mod checksum;
 #[cfg(feature = "compressed-tensors")]
 mod compressed_tensors;
+#[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+mod dense;
 #[cfg(any(
     feature = "cache",
     feature = "calibration",
@@ -34,6 +43,10 @@ mod gguf;
 mod header;
 #[cfg(feature = "tensors")]
 mod kept;
+#[cfg(feature = "gptq")]
+mod gptq;
+#[cfg(feature = "gptq")]
+mod integers;
 #[cfg(feature = "masks")]
 mod masks;
 #[cfg(feature = "recipe")]
@@ -42,9 +55,15 @@ mod open;
 mod pieces;
 #[cfg(feature = "safetensors")]
 mod safetensors;
+#[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+mod setting;
 #[cfg(any(feature = "compressed-tensors", feature = "gptq"))]
 mod words;
 
+#[cfg(feature = "gptq")]
+pub use awq::{AwqCheckpoint, AwqConfig};
+#[cfg(feature = "bitsandbytes")]
+pub use bitsandbytes::BitsAndBytesCheckpoint;
 #[cfg(feature = "cache")]
 pub use cache::{CacheReader, CacheSettings, CacheWriter};
 #[cfg(feature = "calibration")]
@@ -57,6 +76,8 @@ pub use compressed_tensors::{
 pub use gguf::{GgufArray, GgufFile, GgufStrings, GgufTensorInfo, GgufType, GgufValue, GgufWriter};
 #[cfg(feature = "tensors")]
 pub use kept::KeptWeights;
+#[cfg(feature = "gptq")]
+pub use gptq::{GptqCheckpoint, GptqConfig, GptqFormat, GptqWeights};
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
 #[cfg(feature = "recipe")]
