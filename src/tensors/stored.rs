@@ -257,12 +257,12 @@ fn append_floats<F: Float>(
                 single.is_finite()
             }
             DType::F16 => {
-                let half = f16::from_f64(wide);
+                let half = f16::from_f64(sticky(wide));
                 bytes.extend_from_slice(&half.to_le_bytes());
                 half.is_finite()
             }
             DType::Bf16 => {
-                let half = bf16::from_f64(wide);
+                let half = bf16::from_f64(sticky(wide));
                 bytes.extend_from_slice(&half.to_le_bytes());
                 half.is_finite()
             }
@@ -273,6 +273,14 @@ fn append_floats<F: Float>(
         }
     }
     Ok(())
+}
+
+/// A number that rounds to 16 bits as `wide` does, with nothing in the lower half of its bits: `half` does not look there, and
+/// would take what is a little above a tie for one.
+fn sticky(wide: f64) -> f64 {
+    let bits = wide.to_bits();
+    let (upper, lower) = (bits >> 32, bits & u64::from(u32::MAX));
+    f64::from_bits((upper | u64::from(lower != 0)) << 32)
 }
 
 /// The floats that these bytes are; as many as there are values.

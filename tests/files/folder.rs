@@ -15,14 +15,24 @@ impl Folder {
     }
 
     /// One that is there.
-    #[cfg(any(feature = "calibration", feature = "masks"))]
+    #[cfg(any(
+        feature = "calibration",
+        feature = "masks",
+        feature = "npy",
+        feature = "safetensors"
+    ))]
     pub(crate) fn made(name: &str) -> Self {
         let folder = Self::new(name);
         fs::create_dir_all(&folder.0).unwrap();
         folder
     }
 
-    #[cfg(any(feature = "calibration", feature = "masks"))]
+    #[cfg(any(
+        feature = "calibration",
+        feature = "masks",
+        feature = "npy",
+        feature = "safetensors"
+    ))]
     pub(crate) fn file(&self) -> PathBuf {
         self.0.join("values.safetensors")
     }

@@ -15,9 +15,17 @@ mod cache;
 mod cache_damage;
 #[cfg(feature = "calibration")]
 mod calibration;
-#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
+#[cfg(any(
+    feature = "cache",
+    feature = "calibration",
+    feature = "masks",
+    feature = "npy",
+    feature = "safetensors"
+))]
 mod folder;
 #[cfg(feature = "masks")]
 mod masks;
+#[cfg(feature = "safetensors")]
+mod safetensors;
 #[cfg(feature = "serde")]
 mod serialise;
