@@ -6,8 +6,10 @@
 //! | `masks` | masks by name: `MaskFile` | a safetensors file |
 //! | `calibration` | statistics of activations by name: `CalibrationFile` | a safetensors file |
 //! | `safetensors` | models of others, of one file or many: `Checkpoint`, `SafetensorsFile`, `SafetensorsWriter` | safetensors |
+//! | `npy` | arrays of NumPy: `read_npy`, `write_npy`, `NpzFile`, `NpzWriter` | npy, npz |
+//! | `tensors` | models that `torch.nn.utils.prune` pruned: `TorchPruning` | any source of tensors |
 
-#[cfg(any(feature = "safetensors", feature = "gguf"))]
+#[cfg(any(feature = "safetensors", feature = "gguf", feature = "npy"))]
 mod bytes;
 #[cfg(feature = "cache")]
 mod cache;
@@ -28,8 +30,12 @@ mod file;
 mod header;
 #[cfg(feature = "masks")]
 mod masks;
+#[cfg(feature = "npy")]
+mod npy;
 #[cfg(feature = "safetensors")]
 mod safetensors;
+#[cfg(feature = "tensors")]
+mod torch_pruning;
 #[cfg(any(feature = "compressed-tensors", feature = "gptq"))]
 mod words;
 
@@ -39,5 +45,9 @@ pub use cache::{CacheReader, CacheSettings, CacheWriter};
 pub use calibration::CalibrationFile;
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
+#[cfg(feature = "npy")]
+pub use npy::{NpzFile, NpzWriter, read_npy, read_npy_tensor, write_npy, write_npy_tensor};
 #[cfg(feature = "safetensors")]
 pub use safetensors::{Checkpoint, SafetensorsFile, SafetensorsWriter, write_index};
+#[cfg(feature = "tensors")]
+pub use torch_pruning::TorchPruning;

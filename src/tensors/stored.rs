@@ -204,6 +204,23 @@ macro_rules! elements {
 elements!(
     u8 => U8, i8 => I8, u16 => U16, i16 => I16, u32 => U32, i32 => I32, u64 => U64, i64 => I64, f32 => F32, f64 => F64,
 );
+#[cfg(feature = "half")]
+elements!(f16 => F16, bf16 => Bf16);
+
+/// A byte, 0 for false; whatever else a file says is true.
+impl Element for bool {
+    const DTYPE: DType = DType::Bool;
+}
+
+impl Bytes for bool {
+    fn append(self, bytes: &mut Vec<u8>) {
+        bytes.push(self.into());
+    }
+
+    fn all(bytes: &[u8]) -> Vec<Self> {
+        bytes.iter().map(|&byte| byte != 0).collect()
+    }
+}
 
 /// Why floats cannot be stored in a type.
 enum NoFloat {

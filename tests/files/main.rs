@@ -25,7 +25,11 @@ mod calibration;
 mod folder;
 #[cfg(feature = "masks")]
 mod masks;
+#[cfg(feature = "npy")]
+mod npy;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 #[cfg(feature = "serde")]
 mod serialise;
+#[cfg(feature = "safetensors")]
+mod torch_pruning;
