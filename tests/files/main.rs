@@ -3,10 +3,11 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::missing_assert_message,
-    reason = "a test fails by panicking, and casts small numbers of its own"
+    reason = "a test fails by panicking, prints what it did not run, and casts small numbers of its own"
 )]
 
 #[cfg(feature = "cache")]
@@ -29,6 +30,8 @@ mod masks;
 mod npy;
 #[cfg(feature = "safetensors")]
 mod safetensors;
+#[cfg(feature = "safetensors")]
+mod saves;
 #[cfg(feature = "serde")]
 mod serialise;
 #[cfg(feature = "safetensors")]

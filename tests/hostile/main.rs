@@ -27,5 +27,14 @@ mod counting;
 #[cfg(feature = "safetensors")]
 mod headers;
 mod mutate;
+#[cfg(all(feature = "npy", feature = "safetensors"))]
+mod numpy;
+#[cfg(all(
+    feature = "cache",
+    feature = "calibration",
+    feature = "masks",
+    feature = "safetensors"
+))]
+mod ours;
 #[cfg(feature = "safetensors")]
 mod safetensors;
