@@ -31,6 +31,8 @@ pub mod infer;
 pub mod prelude;
 pub mod prune;
 pub mod quantize;
+#[cfg(feature = "recipe")]
+pub mod recipe;
 pub mod report;
 pub mod schedule;
 #[cfg(feature = "tensors")]

@@ -21,6 +21,7 @@ const FLOORS: &[&[&str]] = &[
     &["prune", "quantize", "distill"],
     &["infer", "formats"],
     &["report"],
+    &["recipe"],
     &["lib", "prelude"],
 ];
 

@@ -57,6 +57,13 @@ pub enum FileError {
         expected: &'static str,
     },
 
+    /// A tensor is of a type of ggml whose blocks are not known here, or not even their size.
+    #[error("elements are of ggml's type {name}, whose blocks are not known here")]
+    TypeNotRead {
+        /// Its name, or "number 99" if it has none.
+        name: String,
+    },
+
     /// A tensor has another shape than is needed.
     #[error("shape is {given:?}, needed is {expected:?}")]
     WrongShape {
@@ -131,5 +138,35 @@ pub enum FileError {
         written: usize,
         /// How many it has.
         len: usize,
+    },
+
+    /// The caller's watch said to stop. What was complete stays: files of a checkpoint, without the index that makes them
+    /// one.
+    #[error("stopped by the caller after {done} of {total} bytes; files that were complete stay")]
+    Stopped {
+        /// How many bytes of the model were done.
+        done: u64,
+        /// How many there were to do.
+        total: u64,
+    },
+
+    /// A job has more parts than its result has files.
+    #[error(
+        "the result has {files} files, too few for {parts} parts; a smaller size of files gives more"
+    )]
+    TooManyParts {
+        /// How many parts were asked for.
+        parts: usize,
+        /// How many files there are.
+        files: usize,
+    },
+
+    /// What one part of a job left behind is not what the job needs.
+    #[error("{path} is of another job: {why}")]
+    OtherJob {
+        /// Which file.
+        path: String,
+        /// What is different.
+        why: &'static str,
     },
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// What is behind the name of a file until it is complete.
 const PARTIAL: &str = ".partial";
 
-pub(super) fn failed<'a>(
+pub(crate) fn failed<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl Fn(io::Error) -> Error + use<'a> {
@@ -24,21 +24,42 @@ pub(super) fn failed<'a>(
     }
 }
 
-pub(super) fn damaged(path: &Path, why: impl Into<String>) -> Error {
+pub(crate) fn damaged(path: &Path, why: impl Into<String>) -> Error {
     Error::File(FileError::Damaged {
         path: path.display().to_string(),
         why: why.into(),
     })
 }
 
+/// The file ended before it should, or reading failed.
+#[cfg(any(feature = "safetensors", feature = "gguf"))]
+pub(super) fn cut(path: &Path, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        damaged(path, "it became shorter while it was read")
+    } else {
+        failed("read", path)(error)
+    }
+}
+
 /// Puts a file in its place, as a whole or not at all: written beside it, brought to the disk, renamed.
-#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
+#[cfg(any(
+    feature = "cache",
+    feature = "calibration",
+    feature = "masks",
+    feature = "safetensors"
+))]
 pub(super) fn replace(path: &Path, parts: &[&[u8]]) -> Result<()> {
     let mut replacement = Replacement::begin(path)?;
     for part in parts {
         replacement.append(part)?;
     }
     replacement.finish()
+}
+
+/// Puts a file in its place, as a whole or not at all.
+#[cfg(feature = "recipe")]
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, &[bytes])
 }
 
 /// A file that is written beside its place and comes there as a whole or not at all.

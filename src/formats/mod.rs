@@ -8,6 +8,8 @@
 //! | `safetensors` | models of others, of one file or many: `Checkpoint`, `SafetensorsFile`, `SafetensorsWriter` | safetensors |
 //! | `npy` | arrays of NumPy: `read_npy`, `write_npy`, `NpzFile`, `NpzWriter` | npy, npz |
 //! | `tensors` | models that `torch.nn.utils.prune` pruned: `TorchPruning` | any source of tensors |
+//! | `compressed-tensors` | quantized models of vLLM and transformers: `CompressedLayout`, `CompressedConfig`, `Decompressed` | safetensors and `config.json` |
+//! | `gguf` | models of others with their settings, weights in blocks: `GgufFile`, `GgufWriter` | GGUF |
 
 #[cfg(any(feature = "safetensors", feature = "gguf", feature = "npy"))]
 mod bytes;
@@ -17,6 +19,8 @@ mod cache;
 mod calibration;
 #[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 mod checksum;
+#[cfg(feature = "compressed-tensors")]
+mod compressed_tensors;
 #[cfg(any(
     feature = "cache",
     feature = "calibration",
@@ -26,12 +30,20 @@ mod checksum;
     feature = "gguf"
 ))]
 mod file;
+#[cfg(feature = "gguf")]
+mod gguf;
 #[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 mod header;
+#[cfg(feature = "tensors")]
+mod kept;
 #[cfg(feature = "masks")]
 mod masks;
 #[cfg(feature = "npy")]
 mod npy;
+#[cfg(feature = "recipe")]
+mod open;
+#[cfg(any(feature = "safetensors", feature = "gguf"))]
+mod pieces;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 #[cfg(feature = "tensors")]
@@ -43,11 +55,24 @@ mod words;
 pub use cache::{CacheReader, CacheSettings, CacheWriter};
 #[cfg(feature = "calibration")]
 pub use calibration::CalibrationFile;
+#[cfg(feature = "compressed-tensors")]
+pub use compressed_tensors::{
+    CompressedConfig, CompressedGroup, CompressedLayout, CompressedWeights, Decompressed,
+};
+#[cfg(feature = "gguf")]
+pub use gguf::{GgufArray, GgufFile, GgufStrings, GgufTensorInfo, GgufType, GgufValue, GgufWriter};
+#[cfg(feature = "tensors")]
+pub use kept::KeptWeights;
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
 #[cfg(feature = "npy")]
 pub use npy::{NpzFile, NpzWriter, read_npy, read_npy_tensor, write_npy, write_npy_tensor};
+#[cfg(feature = "recipe")]
+pub use open::open_model;
 #[cfg(feature = "safetensors")]
 pub use safetensors::{Checkpoint, SafetensorsFile, SafetensorsWriter, write_index};
 #[cfg(feature = "tensors")]
 pub use torch_pruning::TorchPruning;
+
+#[cfg(feature = "recipe")]
+pub(crate) use file::{damaged, failed, write_file};

@@ -9,6 +9,7 @@ const LANES: usize = 8;
 
 /// Sums over pairs (x, y) of original and restored values, in f64.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Sums {
     /// Σ x²
     pub(crate) original: f64,

@@ -106,6 +106,17 @@ impl Report {
         }
     }
 
+    /// Adds what is known of a tensor: of one of another report, or of parts of a job.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SumOutOfRange`] if the sums over all tensors leave the range of an f64. The report is then unchanged.
+    pub fn add_tensor(&mut self, tensor: TensorReport) -> Result<()> {
+        self.check_total(tensor.sums)?;
+        self.tensors.push(tensor);
+        Ok(())
+    }
+
     /// Adds a tensor that was quantized.
     ///
     /// # Errors

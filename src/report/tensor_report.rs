@@ -17,6 +17,7 @@ use crate::kernels::fidelity::Sums;
 ///
 /// The sums run in f64 and are the same bits for any number of threads.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TensorReport {
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
@@ -39,6 +40,19 @@ impl TensorReport {
             bytes_before: 0,
             bytes_after: 0,
             sums: Sums::default(),
+        }
+    }
+
+    /// What these sums say of a tensor that took so many bytes, before and after.
+    #[cfg(feature = "recipe")]
+    pub(crate) fn of_sums(name: &str, shape: &[usize], bytes: (usize, usize), sums: Sums) -> Self {
+        Self {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            len: shape.iter().product(),
+            bytes_before: bytes.0,
+            bytes_after: bytes.1,
+            sums,
         }
     }
 

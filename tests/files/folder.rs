@@ -15,16 +15,16 @@ impl Folder {
     }
 
     /// One that is there.
-    #[cfg(any(
-        feature = "calibration",
-        feature = "masks",
-        feature = "npy",
-        feature = "safetensors"
-    ))]
+    #[cfg(any(feature = "calibration", feature = "masks", feature = "tensors"))]
     pub(crate) fn made(name: &str) -> Self {
         let folder = Self::new(name);
         fs::create_dir_all(&folder.0).unwrap();
         folder
+    }
+
+    #[cfg(feature = "recipe")]
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.0
     }
 
     #[cfg(any(

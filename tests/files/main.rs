@@ -7,7 +7,7 @@
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::missing_assert_message,
-    reason = "a test fails by panicking, prints what it did not run, and casts small numbers of its own"
+    reason = "a test fails by panicking, says what it did not run, and casts small numbers of its own"
 )]
 
 #[cfg(feature = "cache")]
@@ -16,18 +16,27 @@ mod cache;
 mod cache_damage;
 #[cfg(feature = "calibration")]
 mod calibration;
+#[cfg(feature = "compressed-tensors")]
+mod compressed_tensors;
 #[cfg(any(
     feature = "cache",
     feature = "calibration",
     feature = "masks",
-    feature = "npy",
-    feature = "safetensors"
+    feature = "tensors"
 ))]
 mod folder;
+#[cfg(feature = "gguf")]
+mod gguf;
+#[cfg(feature = "gguf")]
+mod gguf_damage;
+#[cfg(feature = "gguf")]
+mod gguf_writer;
 #[cfg(feature = "masks")]
 mod masks;
 #[cfg(feature = "npy")]
 mod npy;
+#[cfg(feature = "recipe")]
+mod recipe;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 #[cfg(feature = "safetensors")]

@@ -57,10 +57,22 @@ const CORPUS: &[Golden] = &[
         "bytes of Q8_0 to Q5_1, TQ1_0, TQ2_0, values, casts: bits, 0 without a sign",
     ),
     golden(
+        "gguf_peer.json",
+        "gguf_peer.py",
+        "golden/gguf_peer",
+        "keys, shapes, bytes: all; values: bits, 0 without a sign",
+    ),
+    golden(
         "codes.json",
         "codes.py",
         "golden/codes",
         "scales, codes, numbers: bits; one kernel's 3 of 2048 codes, where ours are nearer",
+    ),
+    golden(
+        "compressed_tensors.json",
+        "compressed_tensors.py",
+        "golden/compressed_tensors",
+        "codes, scales, zero points, values, all tensors of the file: bits",
     ),
     golden(
         "hqq.json",

@@ -16,11 +16,15 @@ mod blocks;
 mod calibrate;
 mod codes;
 mod compose;
+#[cfg(feature = "compressed-tensors")]
+mod compressed_tensors;
 mod containers;
 mod conventions;
 mod corpus;
 mod divergences;
 mod fake;
+#[cfg(feature = "gguf")]
+mod gguf_peer;
 mod inner;
 mod products;
 mod prune;

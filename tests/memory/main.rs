@@ -4,6 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
     clippy::missing_assert_message,
     reason = "a test fails by panicking, and casts small numbers of its own"
@@ -14,6 +15,8 @@
 )]
 
 mod counting;
+#[cfg(feature = "compressed-tensors")]
+mod decompressed;
 mod layers;
 mod prune;
 #[cfg(feature = "half")]

@@ -1,7 +1,7 @@
 //! The index of a checkpoint of several files.
 
 use crate::error::{Error, FileError, Result};
-use crate::formats::file::{Replacement, damaged, failed};
+use crate::formats::file::{damaged, failed, replace};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -115,7 +115,5 @@ pub fn write_index(
     let index = json!({ "metadata": { "total_size": total_size }, "weight_map": files });
     // Strings and numbers alone: this cannot fail.
     let text = serde_json::to_vec_pretty(&index).map_err(Error::external)?;
-    let mut file = Replacement::begin(&folder.as_ref().join(INDEX))?;
-    file.append(&text)?;
-    file.finish()
+    replace(&folder.as_ref().join(INDEX), &[&text])
 }

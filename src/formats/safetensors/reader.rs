@@ -3,12 +3,11 @@
 use super::header::{Header, LONGEST};
 use crate::error::{Error, FileError, Result};
 use crate::formats::bytes::Bytes;
-use crate::formats::file::{damaged, failed};
+use crate::formats::file::{cut, damaged, failed};
 use crate::tensors::{TensorInfo, TensorSource};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// One safetensors file, open for reading.
@@ -129,15 +128,6 @@ impl SafetensorsFile {
     /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-}
-
-/// The file ended early, or reading failed.
-fn cut(path: &Path, error: std::io::Error) -> Error {
-    if error.kind() == ErrorKind::UnexpectedEof {
-        damaged(path, "it became shorter while it was read")
-    } else {
-        failed("read", path)(error)
     }
 }
 

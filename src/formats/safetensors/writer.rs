@@ -2,7 +2,7 @@
 
 use super::header::{LONGEST, TEXTS, encode};
 use crate::error::{Error, FileError, Result};
-use crate::formats::file::Replacement;
+use crate::formats::pieces::{Pieces, check_said};
 use crate::tensors::{StoredTensor, TensorInfo};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,17 +37,8 @@ use std::path::Path;
 /// ```
 #[derive(Debug)]
 pub struct SafetensorsWriter {
-    file: Replacement,
-    /// Where each tensor begins in the file, how many bytes it has, and how many came.
-    tensors: BTreeMap<String, Place>,
+    pieces: Pieces,
     infos: Vec<TensorInfo>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    start: u64,
-    len: usize,
-    written: usize,
 }
 
 impl SafetensorsWriter {
@@ -86,30 +77,15 @@ impl SafetensorsWriter {
                 "fewer tensors in a file",
             ));
         }
-        let mut places = BTreeMap::new();
-        for (info, (start, end)) in infos.iter().zip(spans) {
-            if info.name == TEXTS {
-                return Err(cannot("a tensor named __metadata__", "any other name"));
-            }
-            let place = Place {
-                start: header.len() as u64 + start,
-                len: usize::try_from(end - start).unwrap_or(usize::MAX),
-                written: 0,
-            };
-            if places.insert(info.name.clone(), place).is_some() {
-                return Err(Error::NameRepeated {
-                    what: "tensors",
-                    name: info.name.clone(),
-                });
-            }
+        if infos.iter().any(|info| info.name == TEXTS) {
+            return Err(cannot("a tensor named __metadata__", "any other name"));
         }
-        let mut file = Replacement::begin(path.as_ref())?;
-        file.append(&header)?;
-        Ok(Self {
-            file,
-            tensors: places,
-            infos,
-        })
+        let places = infos.iter().zip(&spans).map(|(info, (start, end))| {
+            let len = usize::try_from(end - start).unwrap_or(usize::MAX);
+            (info.name.as_str(), *start, len)
+        });
+        let pieces = Pieces::begin(path.as_ref(), &header, places)?;
+        Ok(Self { pieces, infos })
     }
 
     /// The tensors in the order in which they lie in the file.
@@ -124,23 +100,7 @@ impl SafetensorsWriter {
     /// [`FileError::NoTensor`] if none of this name was said, [`FileError::NoSuchBytes`] if it has no room for so many,
     /// and [`FileError::Failed`].
     pub fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        let place = self.tensors.get_mut(name).ok_or_else(|| {
-            Error::File(FileError::NoTensor {
-                name: name.to_owned(),
-            })
-        })?;
-        if bytes.len() > place.len - place.written {
-            let too_many = Error::File(FileError::NoSuchBytes {
-                from: place.written,
-                count: bytes.len(),
-                len: place.len,
-            });
-            return Err(too_many.in_tensor(name));
-        }
-        let from = place.start + place.written as u64;
-        self.file.write_at(from, bytes)?;
-        place.written += bytes.len();
-        Ok(())
+        self.pieces.append(name, bytes)
     }
 
     /// Writes a whole tensor.
@@ -152,7 +112,9 @@ impl SafetensorsWriter {
     pub fn write(&mut self, name: &str, tensor: &StoredTensor) -> Result<()> {
         let said = self.infos.iter().find(|info| info.name == name);
         if let Some(info) = said {
-            check(info, tensor).map_err(|error| Error::File(error).in_tensor(name))?;
+            let given = (tensor.dtype().name(), tensor.shape());
+            let said = (info.dtype.name(), info.shape.as_slice());
+            check_said(given, said).map_err(|error| Error::File(error).in_tensor(name))?;
         }
         self.append(name, tensor.bytes())
     }
@@ -163,32 +125,8 @@ impl SafetensorsWriter {
     ///
     /// [`FileError::Unfinished`] if bytes of a tensor are missing; [`FileError::Failed`]. The file is then as it was.
     pub fn finish(self) -> Result<()> {
-        let unfinished = |(_, place): &(&String, &Place)| place.written != place.len;
-        if let Some((name, place)) = self.tensors.iter().find(unfinished) {
-            let missing = Error::File(FileError::Unfinished {
-                written: place.written,
-                len: place.len,
-            });
-            return Err(missing.in_tensor(name.as_str()));
-        }
-        self.file.finish()
+        self.pieces.finish()
     }
-}
-
-fn check(info: &TensorInfo, tensor: &StoredTensor) -> Result<(), FileError> {
-    if tensor.dtype() != info.dtype {
-        return Err(FileError::WrongDType {
-            given: tensor.dtype().name(),
-            expected: info.dtype.name(),
-        });
-    }
-    if tensor.shape() != info.shape {
-        return Err(FileError::WrongShape {
-            given: tensor.shape().to_vec(),
-            expected: info.shape.clone(),
-        });
-    }
-    Ok(())
 }
 
 fn cannot(what: &str, must: &'static str) -> Error {

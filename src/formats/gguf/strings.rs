@@ -1,0 +1,75 @@
+//! Many texts in one piece of memory.
+
+use std::fmt;
+
+/// Texts one behind the other in one piece of memory: a vocabulary takes little more than its letters.
+///
+/// # Examples
+///
+/// ```
+/// use rarefy::formats::GgufStrings;
+///
+/// let tokens: GgufStrings = ["<s>", "", "an"].into_iter().collect();
+/// assert_eq!((tokens.len(), tokens.get(2), tokens.get(3)), (3, Some("an"), None));
+/// assert_eq!(tokens.iter().collect::<Vec<_>>(), ["<s>", "", "an"]);
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct GgufStrings {
+    text: String,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+impl GgufStrings {
+    /// None.
+    pub const fn new() -> Self {
+        Self {
+            text: String::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// Adds one behind the others.
+    pub fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+    }
+
+    /// The one with this number.
+    pub fn get(&self, number: usize) -> Option<&str> {
+        let end = *self.ends.get(number)?;
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.text.get(start..end)
+    }
+
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.len()).map(|number| self.get(number).unwrap_or(""))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+impl<T: AsRef<str>> FromIterator<T> for GgufStrings {
+    fn from_iter<I: IntoIterator<Item = T>>(texts: I) -> Self {
+        let mut strings = Self::new();
+        for text in texts {
+            strings.push(text.as_ref());
+        }
+        strings
+    }
+}
+
+impl fmt::Debug for GgufStrings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,59 @@
+//! Opens a model whatever its format.
+
+use super::{Checkpoint, CompressedConfig, Decompressed, GgufFile};
+use crate::error::Result;
+use crate::formats::file::{damaged, failed};
+use crate::tensors::TensorSource;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// Opens the model at `path`, whatever its format, as tensors that a recipe can read.
+///
+/// | what is there | what its tensors are |
+/// |---|---|
+/// | a `.gguf` file | its tensors, what blocks mean as F32: [`GgufFile`] |
+/// | a folder, a safetensors file, an index | those of the [`Checkpoint`] |
+/// | the same, `quantization_config` says `compressed-tensors` | what its codes mean: [`Decompressed`] |
+///
+/// # Errors
+///
+/// Those of what opens it.
+pub fn open_model(path: impl AsRef<Path>) -> Result<Box<dyn TensorSource>> {
+    let path = path.as_ref();
+    if path.extension().is_some_and(|end| end == "gguf") {
+        return Ok(Box::new(GgufFile::open(path)?));
+    }
+    let checkpoint = Checkpoint::open(path)?;
+    let Some(config) = config(checkpoint.folder())? else {
+        return Ok(Box::new(checkpoint));
+    };
+    match method(&config) {
+        Some("compressed-tensors") => {
+            let config = CompressedConfig::from_json(&config)?;
+            Ok(Box::new(Decompressed::new(checkpoint, config)?))
+        }
+        _ => Ok(Box::new(checkpoint)),
+    }
+}
+
+/// The configuration in a folder, if there is one.
+fn config(folder: &Path) -> Result<Option<Value>> {
+    let path = folder.join("config.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = fs::read(&path).map_err(failed("read", &path))?;
+    let config = serde_json::from_slice(&text);
+    config
+        .map(Some)
+        .map_err(|error| damaged(&path, error.to_string()))
+}
+
+/// How a model's codes are laid out.
+fn method(config: &Value) -> Option<&str> {
+    config
+        .get("quantization_config")?
+        .get("quant_method")?
+        .as_str()
+}

@@ -1,0 +1,110 @@
+//! What a rule does with a tensor.
+
+use super::Rule;
+use super::compare::compare;
+use super::layout::{Layout, module};
+use super::plan::Step;
+use super::sink::Sink;
+use super::threshold::Threshold;
+use crate::error::Result;
+use crate::float::Float;
+use crate::formats::KeptWeights;
+use crate::mask::Mask;
+use crate::quantize::BlockTensor;
+use crate::report::TensorReport;
+use crate::tensors::{DType, StoredTensor, TensorInfo, TensorSource, TensorSourceExt};
+use ndarray::{ArrayD, ArrayView1};
+
+/// How many floats become bytes at a time.
+const BLOCK: usize = 1 << 18;
+
+/// A tensor that a rule changes.
+#[derive(Debug)]
+pub(super) struct Change<'a> {
+    pub(super) source: &'a dyn TensorSource,
+    pub(super) info: &'a TensorInfo,
+    pub(super) rule: &'a Rule,
+    pub(super) step: &'a Step,
+    /// Where the rule ranks tensors together.
+    pub(super) threshold: Option<&'a Threshold>,
+}
+
+impl Change<'_> {
+    /// Prunes, quantizes and writes; says how far what comes back is from what was there.
+    pub(super) fn write(&self, sink: &mut Sink) -> Result<TensorReport> {
+        if self.info.dtype == DType::F64 {
+            self.write_as::<f64>(sink)
+        } else {
+            self.write_as::<f32>(sink)
+        }
+    }
+
+    fn write_as<F: Float>(&self, sink: &mut Sink) -> Result<TensorReport> {
+        let mut weights = self.source.floats::<F>(&self.info.name)?;
+        let mask = self.prune(&mut weights)?;
+        match self.step.layout {
+            Layout::Same => sink.copy(self.source, self.step.tensor)?,
+            Layout::Dense => {
+                if let Some(quantization) = self.rule.quantize {
+                    let scales = quantization.scales(self.info.dtype);
+                    quantization.restore(&mut weights, scales)?;
+                }
+                self.write_floats(&weights, sink)?;
+            }
+            Layout::Kept => {
+                let mask = match mask {
+                    Some(mask) => mask,
+                    None => Mask::keep_all(weights.shape())?,
+                };
+                let kept = KeptWeights::new(&weights, mask, self.info.dtype)?;
+                sink.write(kept.tensors(&self.info.name)?)?;
+            }
+            Layout::Blocks(format) => {
+                let blocks = BlockTensor::encode(&weights, format)?;
+                sink.append(&self.info.name, blocks.bytes())?;
+                blocks.dequantize_into(&mut weights)?;
+            }
+            Layout::Compressed {
+                layout,
+                weights: kind,
+                scales,
+            } => {
+                if let Some(how) = self.rule.quantize {
+                    let codes = how.quantize(&weights, scales)?;
+                    let module = module(&self.info.name).unwrap_or(&self.info.name);
+                    sink.write(layout.encode(module, &codes, kind, scales)?)?;
+                    codes.dequantize_into(&mut weights)?;
+                }
+            }
+        }
+        let restored = weights.as_slice().unwrap_or(&[]);
+        compare(self.source, self.info, restored, self.step.bytes()?)
+    }
+
+    fn prune<F: Float>(&self, weights: &mut ArrayD<F>) -> Result<Option<Mask>> {
+        let Some(pruning) = self.rule.prune else {
+            return Ok(None);
+        };
+        if let Some(mask) = pruning.prune(weights)? {
+            return Ok(Some(mask));
+        }
+        let Some(threshold) = self.threshold else {
+            return Ok(None);
+        };
+        let mask = threshold.mask(
+            self.step.tensor,
+            &self.info.shape,
+            weights.as_slice().unwrap_or(&[]),
+        )?;
+        mask.apply(weights)?;
+        Ok(Some(mask))
+    }
+
+    fn write_floats<F: Float>(&self, weights: &ArrayD<F>, sink: &mut Sink) -> Result<()> {
+        for block in weights.as_slice().unwrap_or(&[]).chunks(BLOCK) {
+            let stored = StoredTensor::of_floats(&ArrayView1::from(block), self.info.dtype)?;
+            sink.append(&self.info.name, stored.bytes())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! What the configuration of a model says of its codes.
+
+use super::layout::{Layout, module};
+use super::plan::Plan;
+use crate::error::Result;
+use crate::formats::{CompressedConfig, CompressedGroup, CompressedLayout, CompressedWeights};
+use crate::tensors::TensorInfo;
+use serde_json::{Value, json};
+
+/// The class of layers that other programs look for.
+const LINEAR: &str = "Linear";
+
+/// The configuration with what compressed-tensors needs to know.
+///
+/// Where all codes are of one kind, all linear layers are said to be of it, but for those with weights that are left. Where
+/// there are several, each names its modules.
+pub(super) fn compressed(
+    config: Option<&Value>,
+    infos: &[TensorInfo],
+    plan: &Plan,
+) -> Result<Value> {
+    let mut groups: Vec<((CompressedLayout, CompressedWeights), Vec<&str>)> = Vec::new();
+    let mut ignored = Vec::new();
+    for step in &plan.steps {
+        let info = &infos[step.tensor];
+        let Some(module) = module(&info.name) else {
+            continue;
+        };
+        match step.layout {
+            Layout::Compressed {
+                layout, weights, ..
+            } => {
+                let kind = (layout, weights);
+                match groups.iter_mut().find(|(known, _)| *known == kind) {
+                    Some((_, modules)) => modules.push(module),
+                    None => groups.push((kind, vec![module])),
+                }
+            }
+            // Whether it is a linear layer cannot be seen; naming others does no harm.
+            _ if info.dtype.is_float() && info.shape.len() == 2 => ignored.push(module),
+            _ => {}
+        }
+    }
+    let one = groups.len() == 1;
+    let mut written = Vec::with_capacity(groups.len());
+    for ((layout, weights), modules) in groups {
+        let targets = if one { vec![LINEAR] } else { modules };
+        written.push(CompressedGroup::new(targets, layout, weights)?);
+    }
+    let base = config.cloned().unwrap_or_else(|| json!({}));
+    CompressedConfig::new(written, ignored).write_into(base)
+}
