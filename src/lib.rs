@@ -24,7 +24,6 @@ pub mod distill;
     feature = "cache",
     feature = "calibration",
     feature = "masks",
-    feature = "npy",
     feature = "tensors"
 ))]
 pub mod formats;

@@ -93,6 +93,13 @@ pub enum FileError {
         len: usize,
     },
 
+    /// An element of a mask that is neither 0 nor 1.
+    #[error("element {index:?} of a mask is neither 0 nor 1")]
+    NotAMask {
+        /// Where it is; the first in row-major order.
+        index: Vec<usize>,
+    },
+
     /// A finite number is infinite in the type that it should be stored in.
     #[error("element {index:?} is too large for {dtype}")]
     TooLarge {

@@ -122,7 +122,8 @@ pub(super) fn read(file: &mut File, path: &Path) -> Result<(Vec<u8>, u64, u64)> 
         let why = format!("a header of {size} bytes in a file of {length}");
         return Err(damaged(path, why));
     }
-    let mut text = Vec::new();
+    // Within the file: that was compared.
+    let mut text = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     let read = file.take(size).read_to_end(&mut text).map_err(&failed)?;
     if read as u64 != size {
         return Err(damaged(path, "it became shorter while it was read"));

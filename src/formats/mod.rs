@@ -6,6 +6,8 @@
 //! | `masks` | masks by name: `MaskFile` | a safetensors file |
 //! | `calibration` | statistics of activations by name: `CalibrationFile` | a safetensors file |
 //! | `safetensors` | models of others, of one file or many: `Checkpoint`, `SafetensorsFile`, `SafetensorsWriter` | safetensors |
+//! | `npy` | arrays of NumPy: `read_npy`, `write_npy`, `NpzFile`, `NpzWriter` | npy, npz |
+//! | `tensors` | models that `torch.nn.utils.prune` pruned: `TorchPruning` | any source of tensors |
 //! | `compressed-tensors` | quantized models of vLLM and transformers: `CompressedLayout`, `CompressedConfig`, `Decompressed` | safetensors and `config.json` |
 //! | `gguf` | models of others with their settings, weights in blocks: `GgufFile`, `GgufWriter` | GGUF |
 //! | `gptq` | quantized models, in and out: `GptqCheckpoint`, `GptqWeights`, `GptqConfig` | GPTQ v1 and v2 in safetensors |
@@ -16,7 +18,7 @@
 mod awq;
 #[cfg(feature = "bitsandbytes")]
 mod bitsandbytes;
-#[cfg(any(feature = "safetensors", feature = "gguf"))]
+#[cfg(any(feature = "safetensors", feature = "gguf", feature = "npy"))]
 mod bytes;
 #[cfg(feature = "cache")]
 mod cache;
@@ -49,6 +51,8 @@ mod gptq;
 mod integers;
 #[cfg(feature = "masks")]
 mod masks;
+#[cfg(feature = "npy")]
+mod npy;
 #[cfg(feature = "recipe")]
 mod open;
 #[cfg(any(feature = "safetensors", feature = "gguf"))]
@@ -57,6 +61,8 @@ mod pieces;
 mod safetensors;
 #[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
 mod setting;
+#[cfg(feature = "tensors")]
+mod torch_pruning;
 #[cfg(any(feature = "compressed-tensors", feature = "gptq"))]
 mod words;
 
@@ -80,10 +86,14 @@ pub use kept::KeptWeights;
 pub use gptq::{GptqCheckpoint, GptqConfig, GptqFormat, GptqWeights};
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
+#[cfg(feature = "npy")]
+pub use npy::{NpzFile, NpzWriter, read_npy, read_npy_tensor, write_npy, write_npy_tensor};
 #[cfg(feature = "recipe")]
 pub use open::open_model;
 #[cfg(feature = "safetensors")]
 pub use safetensors::{Checkpoint, SafetensorsFile, SafetensorsWriter, write_index};
+#[cfg(feature = "tensors")]
+pub use torch_pruning::TorchPruning;
 
 #[cfg(feature = "recipe")]
 pub(crate) use file::{damaged, failed, write_file};

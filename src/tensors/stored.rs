@@ -204,6 +204,23 @@ macro_rules! elements {
 elements!(
     u8 => U8, i8 => I8, u16 => U16, i16 => I16, u32 => U32, i32 => I32, u64 => U64, i64 => I64, f32 => F32, f64 => F64,
 );
+#[cfg(feature = "half")]
+elements!(f16 => F16, bf16 => Bf16);
+
+/// A byte, 0 for false; whatever else a file says is true.
+impl Element for bool {
+    const DTYPE: DType = DType::Bool;
+}
+
+impl Bytes for bool {
+    fn append(self, bytes: &mut Vec<u8>) {
+        bytes.push(self.into());
+    }
+
+    fn all(bytes: &[u8]) -> Vec<Self> {
+        bytes.iter().map(|&byte| byte != 0).collect()
+    }
+}
 
 /// Why floats cannot be stored in a type.
 enum NoFloat {
@@ -257,12 +274,12 @@ fn append_floats<F: Float>(
                 single.is_finite()
             }
             DType::F16 => {
-                let half = f16::from_f64(wide);
+                let half = f16::from_f64(sticky(wide));
                 bytes.extend_from_slice(&half.to_le_bytes());
                 half.is_finite()
             }
             DType::Bf16 => {
-                let half = bf16::from_f64(wide);
+                let half = bf16::from_f64(sticky(wide));
                 bytes.extend_from_slice(&half.to_le_bytes());
                 half.is_finite()
             }
@@ -273,6 +290,14 @@ fn append_floats<F: Float>(
         }
     }
     Ok(())
+}
+
+/// A number that rounds to 16 bits as `wide` does, with nothing in the lower half of its bits: `half` does not look there, and
+/// would take what is a little above a tie for one.
+fn sticky(wide: f64) -> f64 {
+    let bits = wide.to_bits();
+    let (upper, lower) = (bits >> 32, bits & u64::from(u32::MAX));
+    f64::from_bits((upper | u64::from(lower != 0)) << 32)
 }
 
 /// The floats that these bytes are; as many as there are values.

@@ -27,7 +27,12 @@ impl Folder {
         &self.0
     }
 
-    #[cfg(any(feature = "calibration", feature = "masks"))]
+    #[cfg(any(
+        feature = "calibration",
+        feature = "masks",
+        feature = "npy",
+        feature = "safetensors"
+    ))]
     pub(crate) fn file(&self) -> PathBuf {
         self.0.join("values.safetensors")
     }

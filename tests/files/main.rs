@@ -45,9 +45,17 @@ mod gptq_peer;
 mod gptq_writer;
 #[cfg(feature = "masks")]
 mod masks;
+#[cfg(feature = "npy")]
+mod npy;
 #[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
 mod peer_files;
 #[cfg(feature = "recipe")]
 mod recipe;
+#[cfg(feature = "safetensors")]
+mod safetensors;
+#[cfg(feature = "safetensors")]
+mod saves;
 #[cfg(feature = "serde")]
 mod serialise;
+#[cfg(feature = "safetensors")]
+mod torch_pruning;

@@ -171,6 +171,12 @@ const CORPUS: &[Golden] = &[
         "value and gradient: 10⁻¹³",
     ),
     golden(
+        "torch_pruning.json",
+        "torch_pruning.py",
+        "files/torch_pruning",
+        "weights of a pruned model: bits",
+    ),
+    golden(
         "top_k.json",
         "top_k.py",
         "golden/top_k",

@@ -1,62 +1,109 @@
 //! The header of a safetensors file: which tensors, where, and texts.
 
 use crate::tensors::{DType, TensorInfo};
-use safetensors::tensor::{Metadata, TensorInfo as Entry};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use std::collections::{BTreeMap, BTreeSet};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess,
+    Visitor,
+};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The longest header that the format allows.
 pub(super) const LONGEST: u64 = 100_000_000;
+/// The most axes that a tensor may have, as in PyTorch and NumPy: a number of one digit costs eight bytes.
+const AXES: usize = 64;
 /// Where the format keeps texts.
 pub(super) const TEXTS: &str = "__metadata__";
 
 /// What a header says, checked.
-#[derive(Debug)]
+///
+/// It is made from the text in two passes, so that lists have their length from the beginning: a header of nothing but
+/// tensors without elements would otherwise take several times what it must.
+#[derive(Debug, Default)]
 pub(super) struct Header {
     /// The tensors in the order of their bytes.
     pub(super) infos: Vec<TensorInfo>,
     /// Where each begins, counted from the first byte behind the header.
     pub(super) starts: Vec<u64>,
+    /// The numbers of tensors in the order of their names.
+    pub(super) by_name: Vec<usize>,
     pub(super) texts: BTreeMap<String, String>,
 }
 
-/// A header in the order in which it stands, each name once.
-struct Written {
-    texts: BTreeMap<String, String>,
-    tensors: Vec<(String, Entry)>,
+/// What a header says of a tensor.
+#[derive(serde::Deserialize)]
+struct Entry {
+    #[serde(deserialize_with = "dtype")]
+    dtype: DType,
+    #[serde(deserialize_with = "shape")]
+    shape: Vec<usize>,
+    data_offsets: (u64, u64),
 }
 
-impl<'de> Deserialize<'de> for Written {
+fn dtype<'de, D: Deserializer<'de>>(from: D) -> Result<DType, D::Error> {
+    struct Name;
+
+    impl Visitor<'_> for Name {
+        type Value = DType;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the name of a type")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<DType, E> {
+            let named = DType::named(name);
+            named.ok_or_else(|| E::custom(format_args!("the type {:?} is unknown", cut(name))))
+        }
+    }
+
+    from.deserialize_str(Name)
+}
+
+/// A list of lengths that takes no more memory than it has to.
+fn shape<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<usize>, D::Error> {
+    struct Lengths;
+
+    impl<'de> Visitor<'de> for Lengths {
+        type Value = Vec<usize>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {AXES} lengths")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<usize>, A::Error> {
+            let (mut lengths, mut axes) = ([0; AXES], 0);
+            while let Some(length) = list.next_element()? {
+                let room = lengths.get_mut(axes);
+                *room.ok_or_else(|| A::Error::invalid_length(axes + 1, &self))? = length;
+                axes += 1;
+            }
+            Ok(lengths[..axes].to_vec())
+        }
+    }
+
+    from.deserialize_seq(Lengths)
+}
+
+/// The first pass: how many tensors there are.
+struct Count(usize);
+
+impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Names;
 
         impl<'de> Visitor<'de> for Names {
-            type Value = Written;
+            type Value = Count;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object with a tensor for each name")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
-                let mut written = Written {
-                    texts: BTreeMap::new(),
-                    tensors: Vec::new(),
-                };
-                let mut names = BTreeSet::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    if !names.insert(name.clone()) {
-                        let why = format!("the name {name:?} is there twice");
-                        return Err(A::Error::custom(why));
-                    }
-                    if name == TEXTS {
-                        written.texts = map.next_value()?;
-                    } else {
-                        let entry = map.next_value()?;
-                        written.tensors.push((name, entry));
-                    }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
+                let mut count = 0;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    count += 1;
                 }
-                Ok(written)
+                Ok(Count(count))
             }
         }
 
@@ -64,42 +111,131 @@ impl<'de> Deserialize<'de> for Written {
     }
 }
 
+/// The second pass fills a header that has room.
+impl<'de> DeserializeSeed<'de> for &mut Header {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Header {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with a tensor for each name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut has_texts = false;
+        while let Some(name) = map.next_key::<String>()? {
+            if name == TEXTS {
+                if std::mem::replace(&mut has_texts, true) {
+                    return Err(A::Error::custom(twice(TEXTS)));
+                }
+                self.texts = map.next_value()?;
+                continue;
+            }
+            let entry: Entry = map.next_value()?;
+            let info = TensorInfo {
+                name,
+                dtype: entry.dtype,
+                shape: entry.shape,
+            };
+            let bytes = info.bytes().map_err(A::Error::custom)?;
+            let (from, to) = entry.data_offsets;
+            if to.checked_sub(from) != Some(bytes as u64) {
+                let why = format_args!("the bytes of {:?} are not its shape's", cut(&info.name));
+                return Err(A::Error::custom(why));
+            }
+            self.infos.push(info);
+            self.starts.push(from);
+        }
+        Ok(())
+    }
+}
+
+fn twice(name: &str) -> String {
+    format!("the name {:?} is there twice", cut(name))
+}
+
+/// As much of a name as a message needs: a file may say it, so it may be long.
+fn cut(name: &str) -> &str {
+    let end = name
+        .char_indices()
+        .nth(200)
+        .map_or(name.len(), |(end, _)| end);
+    &name[..end]
+}
+
 impl Header {
     /// The header in this text, if `data` bytes of tensors are behind it.
     pub(super) fn parse(text: &[u8], data: u64) -> Result<Self, String> {
-        let written: Written = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        let Written { texts, mut tensors } = written;
-        tensors.sort_by_key(|(_, entry)| entry.data_offsets);
-        let names: Vec<String> = tensors.iter().map(|(name, _)| name.clone()).collect();
-        // Offsets without holes or overlaps, sizes that are shape times type: safetensors has the last word on its format.
-        // Its own map of texts is of a type that its features decide.
-        let checked = Metadata::new(None, tensors).map_err(|error| error.to_string())?;
-        if checked.data_len() as u64 != data {
-            let needed = checked.data_len();
-            return Err(format!("tensors take {needed} bytes, {data} are there"));
+        let Count(count) = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let mut header = Self {
+            infos: Vec::with_capacity(count),
+            starts: Vec::with_capacity(count),
+            ..Self::default()
+        };
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let read = header.deserialize(&mut json).and_then(|()| json.end());
+        read.map_err(|error| error.to_string())?;
+        header.sort();
+        header.check(data)?;
+        let infos = &header.infos;
+        let name = |number: usize| infos[number].name.as_str();
+        let mut by_name: Vec<usize> = (0..infos.len()).collect();
+        by_name.sort_unstable_by(|&left, &right| name(left).cmp(name(right)));
+        if let Some(pair) = by_name.windows(2).find(|p| name(p[0]) == name(p[1])) {
+            return Err(twice(name(pair[0])));
         }
-        let mut infos = Vec::with_capacity(names.len());
-        let mut starts = Vec::with_capacity(names.len());
-        for name in names {
-            let entry = checked.info(&name).ok_or("a tensor is lost")?;
-            let dtype = entry.dtype.to_string();
-            let dtype =
-                DType::named(&dtype).ok_or_else(|| format!("the type {dtype} is unknown"))?;
-            let info = TensorInfo::new(name, dtype, entry.shape.clone());
-            let bytes = info.bytes().map_err(|error| error.to_string())?;
-            let (from, to) = entry.data_offsets;
-            if to.checked_sub(from) != Some(bytes) {
-                return Err(format!("the bytes of {:?} are not its shape's", info.name));
-            }
-            infos.push(info);
-            starts.push(from as u64);
-        }
-        Ok(Self {
-            infos,
-            starts,
-            texts,
-        })
+        header.by_name = by_name;
+        Ok(header)
     }
+
+    /// Puts the tensors into the order of their bytes; of those without, the one that stands first is first.
+    fn sort(&mut self) {
+        let key = |number: usize| (self.starts[number], size(&self.infos[number]), number);
+        if (1..self.infos.len()).all(|number| key(number - 1) < key(number)) {
+            return;
+        }
+        let mut order: Vec<usize> = (0..self.infos.len()).collect();
+        order.sort_unstable_by_key(|&number| key(number));
+        // Along each cycle what belongs at a place is exchanged with what is there.
+        for first in 0..order.len() {
+            let mut place = first;
+            while order[place] != first {
+                let next = order[place];
+                self.infos.swap(place, next);
+                self.starts.swap(place, next);
+                order[place] = place;
+                place = next;
+            }
+            order[place] = place;
+        }
+    }
+
+    /// Tensors must lie without holes and overlaps, from the first byte to the last.
+    fn check(&self, data: u64) -> Result<(), String> {
+        let mut end = 0_u64;
+        for (info, &start) in self.infos.iter().zip(&self.starts) {
+            if start != end {
+                let name = cut(&info.name);
+                return Err(format!("{name:?} begins at byte {start}, not {end}"));
+            }
+            end = end.saturating_add(size(info));
+        }
+        if end != data {
+            return Err(format!("tensors take {end} bytes, {data} are there"));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of a tensor whose bytes are known to be a number.
+fn size(info: &TensorInfo) -> u64 {
+    info.bytes().map_or(u64::MAX, |bytes| bytes as u64)
 }
 
 /// A header as it stands in a file: its length, and spaces so that tensors begin at a multiple of 8.

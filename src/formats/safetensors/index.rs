@@ -2,16 +2,19 @@
 
 use crate::error::{Error, FileError, Result};
 use crate::formats::file::{damaged, failed, replace};
-use serde_json::{Value, json};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::json;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path};
 
 /// The name that the index has in a folder.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
-/// Longer files than this are no index of a model: a name for each of ten million tensors.
-const LONGEST: u64 = 1 << 30;
+/// Longer files than this are no index of a model: a name for each of a million tensors.
+const LONGEST: u64 = 100_000_000;
 
 /// Reads which file each tensor is in.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>> {
@@ -21,7 +24,8 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>> {
     if len > LONGEST {
         return Err(damaged(path, format!("{len} bytes are no index")));
     }
-    let mut text = Vec::new();
+    // As much as the file has, and not twice that.
+    let mut text = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
     file.by_ref()
         .take(LONGEST)
         .read_to_end(&mut text)
@@ -31,17 +35,52 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>> {
 
 /// Which file each tensor is in, by the text of an index.
 pub(super) fn parse(text: &[u8]) -> Result<BTreeMap<String, String>, String> {
-    let index: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    let map = index.get("weight_map").and_then(Value::as_object);
-    let map = map.ok_or("it has no weight_map")?;
-    let mut files = BTreeMap::new();
-    for (tensor, file) in map {
-        let file = file.as_str().filter(|file| is_name(file));
-        let file =
-            file.ok_or_else(|| format!("the file of {tensor:?} is no name of a file beside it"))?;
-        files.insert(tensor.clone(), file.to_owned());
+    let index: Index = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let Files(files) = index.weight_map.ok_or("it has no weight_map")?;
+    if let Some((tensor, _)) = files.iter().find(|(_, file)| !is_name(file)) {
+        let why = format!("the file of {tensor:?} is no name of a file beside it");
+        return Err(why);
     }
     Ok(files)
+}
+
+/// What is read of an index; the rest is for people.
+#[derive(serde::Deserialize)]
+struct Index {
+    weight_map: Option<Files>,
+}
+
+/// Names of files, each tensor's once.
+struct Files(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Files {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Files;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a file for each tensor")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Files, A::Error> {
+                let mut files = BTreeMap::new();
+                while let Some(tensor) = map.next_key::<String>()? {
+                    match files.entry(tensor) {
+                        Entry::Vacant(place) => place.insert(map.next_value()?),
+                        Entry::Occupied(place) => {
+                            let why = format!("{:?} is in two files", place.key());
+                            return Err(A::Error::custom(why));
+                        }
+                    };
+                }
+                Ok(Files(files))
+            }
+        }
+
+        from.deserialize_map(Names)
+    }
 }
 
 /// Whether this names a file in the same folder, and nothing else anywhere.

@@ -45,8 +45,6 @@ pub struct SafetensorsFile {
     header: Header,
     /// Where the first tensor begins.
     start: u64,
-    /// The numbers of tensors in the order of their names.
-    by_name: Vec<usize>,
 }
 
 impl SafetensorsFile {
@@ -114,14 +112,11 @@ impl SafetensorsFile {
         let text = read(8, size)?;
         let start = 8 + size;
         let header = Header::parse(&text, len - start).map_err(|why| damaged(&path, why))?;
-        let mut by_name: Vec<usize> = (0..header.infos.len()).collect();
-        by_name.sort_by(|&left, &right| header.infos[left].name.cmp(&header.infos[right].name));
         Ok(Self {
             path,
             bytes,
             header,
             start,
-            by_name,
         })
     }
 
@@ -143,10 +138,9 @@ impl TensorSource for SafetensorsFile {
 
     fn position(&self, name: &str) -> Option<usize> {
         let name_of = |&number: &usize| self.header.infos[number].name.as_str();
-        let found = self
-            .by_name
-            .binary_search_by(|number| name_of(number).cmp(name));
-        found.ok().map(|place| self.by_name[place])
+        let by_name = &self.header.by_name;
+        let found = by_name.binary_search_by(|number| name_of(number).cmp(name));
+        found.ok().map(|place| by_name[place])
     }
 
     fn read_bytes(&self, tensor: usize, from: usize, bytes: &mut [u8]) -> Result<()> {
