@@ -41,14 +41,14 @@ mod dense;
 mod file;
 #[cfg(feature = "gguf")]
 mod gguf;
-#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
-mod header;
-#[cfg(feature = "tensors")]
-mod kept;
 #[cfg(feature = "gptq")]
 mod gptq;
+#[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
+mod header;
 #[cfg(feature = "gptq")]
 mod integers;
+#[cfg(feature = "tensors")]
+mod kept;
 #[cfg(feature = "masks")]
 mod masks;
 #[cfg(feature = "npy")]
@@ -80,10 +80,10 @@ pub use compressed_tensors::{
 };
 #[cfg(feature = "gguf")]
 pub use gguf::{GgufArray, GgufFile, GgufStrings, GgufTensorInfo, GgufType, GgufValue, GgufWriter};
-#[cfg(feature = "tensors")]
-pub use kept::KeptWeights;
 #[cfg(feature = "gptq")]
 pub use gptq::{GptqCheckpoint, GptqConfig, GptqFormat, GptqWeights};
+#[cfg(feature = "tensors")]
+pub use kept::KeptWeights;
 #[cfg(feature = "masks")]
 pub use masks::MaskFile;
 #[cfg(feature = "npy")]
