@@ -65,6 +65,9 @@ pub mod guide {
     #[doc = include_str!("../docs/distillation.md")]
     pub mod distillation {}
 
+    #[doc = include_str!("../docs/formats.md")]
+    pub mod formats {}
+
     #[doc = include_str!("../docs/inference.md")]
     pub mod inference {}
 

@@ -33,6 +33,14 @@ const CONFINED: &[(&str, &str)] = &[
     ("target_feature", "kernels"),
 ];
 
+/// What a confined word may do in another room, and why: constructors that map files hand their condition on to
+/// the one block in `kernels` that maps.
+const HANDED_ON: &[(&str, &str)] = &[
+    ("formats", "pub unsafe fn map("),
+    ("formats", "unsafe { Mapped::new(&file) }"),
+    ("formats", "unsafe { SafetensorsFile::map(file) }"),
+];
+
 fn source_files(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -151,7 +159,10 @@ fn confined_words_stay_in_their_room() {
                     separate(line[..at].chars().next_back())
                         && separate(line[at + word.len()..].chars().next())
                 });
-                if found && module(&file) != *room {
+                let handed_on = HANDED_ON
+                    .iter()
+                    .any(|(room, words)| module(&file) == *room && line.contains(words));
+                if found && module(&file) != *room && !handed_on {
                     wrong.push(format!("src/{file}:{number}: {}", line.trim()));
                 }
             }

@@ -267,7 +267,7 @@ fn codes_of_compressed_tensors_come_back() {
             // Read back in the type of the scales, of which the report knows nothing.
             let said = row.largest_error();
             assert!(
-                (largest - said).abs() < 0.04 && largest < 0.6,
+                (largest - said).abs() < 0.04 && largest < 1.2,
                 "{name} {largest} {said}"
             );
         }
