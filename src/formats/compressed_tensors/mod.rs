@@ -9,6 +9,7 @@ mod encode;
 mod group;
 mod layout;
 mod module;
+mod narrow;
 mod parts;
 mod setting;
 mod weights;

@@ -2,12 +2,14 @@
 
 use super::encode::flip_signs;
 use super::layout::cannot;
+use super::narrow::narrow;
 use super::parts::{self, Parts, SCALE, SHAPE, ZERO_POINT, check_scale, part_name};
 use super::{CompressedLayout, CompressedWeights};
 use crate::error::{Error, FileError, Result};
 use crate::formats::words::unpack_rows;
-use crate::kernels::pack;
+use crate::kernels::{array, pack};
 use crate::quantize::{Granularity, Parameters, QuantizedTensor};
+use crate::shape;
 use crate::tensors::{DType, StoredTensor, TensorInfo, TensorSource, TensorSourceExt};
 use std::ops::Range;
 
@@ -161,17 +163,15 @@ impl Module {
         let tensor = self.rows(source, rows)?;
         // In f32 these products are exact where scales have 16 bits, so there is one rounding here too.
         let values = tensor.dequantize::<f32>();
-        let stored = StoredTensor::of_floats(&values, self.scale_dtype).map_err(|error| {
-            let Error::File(FileError::TooLarge { dtype, mut index }) = error else {
-                return error;
-            };
+        narrow(&array::elements(&values), self.scale_dtype).map_err(|place| {
+            let mut index = shape::index_of(place, values.shape());
             if let Some(row) = index.first_mut() {
                 *row += first;
             }
+            let dtype = self.scale_dtype.name();
             let error = Error::File(FileError::TooLarge { dtype, index });
             error.in_tensor(&*source.infos()[self.weight].name)
-        })?;
-        Ok(stored.into_bytes())
+        })
     }
 
     fn scales(&self, source: &dyn TensorSource, rows: Range<usize>) -> Result<Vec<f32>> {

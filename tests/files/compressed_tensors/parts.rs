@@ -223,3 +223,64 @@ fn values_that_are_none_are_refused() {
         "{error}"
     );
 }
+
+#[test]
+fn values_that_their_type_does_not_hold_are_refused() {
+    // 2^15 · 7 in f16, in the last row; as codes they are read all the same.
+    let (layout, weights, mut parts) = modules().swap_remove(1);
+    let scales = [0x3C00_u16, 0x3C00, 0x7800].map(u16::to_le_bytes);
+    parts[1].1 = StoredTensor::new(DType::F16, vec![3, 1], scales.concat()).unwrap();
+    let mut codes = parts[0].1.bytes().to_vec();
+    codes[10] = 0x8F;
+    parts[0].1 = StoredTensor::new(DType::I32, vec![3, 1], codes).unwrap();
+    let (read, model) = opened(layout, weights, parts);
+    assert!(read.is_ok());
+    let model = model.unwrap();
+    let right = "tensor \"m.weight_packed\": element [2, 4] is too large for F16";
+    assert_eq!(text(model.tensor("m.weight")), right);
+    // Of some rows too, and rows before it are there.
+    let mut bytes = [0; 16];
+    assert_eq!(text(model.read_bytes(0, 32, &mut bytes)), right);
+    model.read_bytes(0, 16, &mut bytes).unwrap();
+}
+
+#[test]
+fn whatever_bytes_are_nothing_panics() {
+    let mut state = 1_u64;
+    let mut next = |below: usize| {
+        state = state
+            .wrapping_mul(0x5851_F42D_4C95_7F2D)
+            .wrapping_add(0x1405_7B7E_F767_814F);
+        (state >> 33) as usize % below
+    };
+    let mut fine = 0;
+    for (layout, weights, parts) in modules() {
+        for _ in 0..300 {
+            let mut changed = parts.clone();
+            for _ in 0..=next(3) {
+                let part = next(changed.len());
+                let (dtype, shape) = (changed[part].1.dtype(), changed[part].1.shape().to_vec());
+                let mut bytes = changed[part].1.bytes().to_vec();
+                let place = next(bytes.len());
+                bytes[place] ^= 1 << next(8);
+                changed[part].1 = StoredTensor::new(dtype, shape, bytes).unwrap();
+            }
+            let (read, model) = opened(layout, weights, changed);
+            // Either way of reading says the same, but for values that 16 bits do not hold.
+            let dense = model.and_then(|model| model.tensor("m.weight"));
+            match (read, dense) {
+                (Ok(read), Ok(dense)) => {
+                    fine += 1;
+                    assert_eq!(read.shape(), dense.shape());
+                }
+                (Err(left), Err(right)) => {
+                    let left = left.to_string().replace("int-q", "naive-q");
+                    assert_eq!(left.replace("float-q", "naive-q"), right.to_string());
+                }
+                (Ok(_), Err(error)) => assert!(error.to_string().contains("too large"), "{error}"),
+                (Err(error), Ok(_)) => panic!("{error}"),
+            }
+        }
+    }
+    assert!((100..1500).contains(&fine), "{fine}");
+}
