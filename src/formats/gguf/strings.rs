@@ -1,5 +1,6 @@
 //! Many texts in one piece of memory.
 
+use super::value::few;
 use std::fmt;
 
 /// Texts one behind the other in one piece of memory: a vocabulary takes little more than its letters.
@@ -78,8 +79,9 @@ impl<T: AsRef<str>> FromIterator<T> for GgufStrings {
     }
 }
 
+/// The first few, and how many more there are.
 impl fmt::Debug for GgufStrings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+        few(f, "Strings", self.iter())
     }
 }
