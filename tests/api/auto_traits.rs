@@ -269,6 +269,29 @@ fn files_of_statistics_are_plain_values() {
     value::<rarefy::formats::CalibrationFile>();
 }
 
+#[cfg(feature = "gguf")]
+#[test]
+fn files_of_gguf_can_be_handed_to_other_threads() {
+    use rarefy::formats::{
+        GgufArray, GgufFile, GgufStrings, GgufTensorInfo, GgufType, GgufValue, GgufWriter,
+    };
+    fn travels<T: Debug + Send + Sync + Unpin + 'static>() {}
+    value::<GgufArray>();
+    value::<GgufStrings>();
+    value::<GgufTensorInfo>();
+    value::<GgufType>();
+    value::<GgufValue>();
+    travels::<GgufFile>();
+    travels::<GgufWriter>();
+    let many = GgufValue::from(vec!["token"; 100_000]);
+    let said = format!("{many:?} {:?}", GgufValue::from(vec![0.5_f32; 9]));
+    assert!(
+        said.ends_with(" Array(F32[0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5] and 1 more)"),
+        "{said}"
+    );
+    assert!(said.len() < 300, "{said}");
+}
+
 #[cfg(feature = "half")]
 #[test]
 fn types_that_logits_are_stored_in_are_plain_values() {

@@ -5,7 +5,7 @@ use crate::formats::bytes::Bytes;
 use std::io;
 
 /// How many bytes are read at a time.
-const AT_ONCE: usize = 1 << 16;
+const AT_ONCE: usize = 1 << 14;
 
 /// Why a header could not be read.
 pub(super) enum Fault {
@@ -184,17 +184,19 @@ impl<'a> Cursor<'a> {
     /// Texts, as many as are said to follow.
     pub(super) fn texts(&mut self) -> Result<GgufStrings, Fault> {
         let count = self.count("texts", 8)?;
-        let mut texts = GgufStrings::new();
-        let mut text = Vec::new();
+        let mut all = Vec::new();
+        let mut ends = Vec::with_capacity(count);
         for number in 0..count {
             let len = self.count("bytes of a text", 1)?;
-            text.resize(len, 0);
-            self.read(&mut text)?;
-            match std::str::from_utf8(&text) {
-                Ok(text) => texts.push(text),
-                Err(_) => return Err(format!("text {number} is not UTF-8").into()),
+            let start = all.len();
+            all.resize(start + len, 0);
+            self.read(&mut all[start..])?;
+            if std::str::from_utf8(&all[start..]).is_err() {
+                return Err(format!("text {number} is not UTF-8").into());
             }
+            ends.push(all.len());
         }
-        Ok(texts)
+        let all = String::from_utf8(all).map_err(|_| "texts are not UTF-8")?;
+        Ok(GgufStrings::of_parts(all, ends))
     }
 }

@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::quantize::{BlockFormat, BlockTensor};
 use ndarray::ArrayViewMut1;
 
-/// How many values are decoded at a time: a multiple of every block.
-const AT_ONCE: usize = 1 << 17;
+/// How many values are decoded at a time, at least and at most: multiples of every block.
+const AT_ONCE: (usize, usize) = (1 << 13, 1 << 17);
 
 /// Fills `bytes` with what the blocks decode to in f32, from byte `from` of all values on; `read` reads bytes of blocks.
 pub(super) fn range(
@@ -16,11 +16,14 @@ pub(super) fn range(
 ) -> Result<()> {
     let block = format.block_len();
     let mut values = Vec::new();
+    // An eighth of what is asked for: memory for it is little beside that, and threads have enough to do.
+    let (least, most) = AT_ONCE;
+    let at_once = (bytes.len() / 32).clamp(least, most) / least * least;
     while !bytes.is_empty() {
         // Whole blocks around what is asked for.
         let first = from / 4 / block;
         let last = (from + bytes.len()).div_ceil(4).div_ceil(block);
-        let count = (last - first).min(AT_ONCE / block);
+        let count = (last - first).min(at_once / block);
         let mut coded = vec![0; count * format.block_bytes()];
         read(first * format.block_bytes(), &mut coded)?;
         let blocks = BlockTensor::from_bytes(format, vec![count * block], coded);

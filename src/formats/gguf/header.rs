@@ -2,7 +2,7 @@
 
 use super::cursor::{Cursor, Fault};
 use super::layout::{
-    ALIGNMENT, DEEPEST, FIXED, LONGEST_KEY, MAGIC, MOST_AXES, VERSION, alignment, by_name,
+    ALIGNMENT, DEEPEST, FIXED, LONGEST_KEY, MAGIC, MOST_AXES, VERSION, alignment, by_name, quoted,
 };
 use super::{GgufArray, GgufTensorInfo, GgufType, GgufValue};
 use crate::tensors::TensorInfo;
@@ -42,12 +42,13 @@ impl Header {
             if key.is_empty() {
                 return Err(format!("key {number} has no name").into());
             }
-            let value = value(cursor).map_err(|fault| fault.at(&format!("key {key:?}")))?;
+            let value =
+                value(cursor).map_err(|fault| fault.at(&format!("key {}", quoted(&key))))?;
             metadata.push((key, value));
         }
-        let names: Vec<&str> = metadata.iter().map(|(key, _)| key.as_str()).collect();
-        let keys = by_name(&names).map_err(|key| format!("the key {key:?} is there twice"))?;
-        let said = keys.binary_search_by_key(&ALIGNMENT, |&number| names[number]);
+        let keys = by_name(&metadata, |(key, _)| key)
+            .map_err(|key| format!("the key {} is there twice", quoted(key)))?;
+        let said = keys.binary_search_by_key(&ALIGNMENT, |&number| metadata[number].0.as_str());
         let alignment = alignment(said.ok().map(|place| &metadata[keys[place]].1))?;
 
         let mut tensors = Vec::new();
@@ -55,14 +56,14 @@ impl Header {
         for number in 0..tensor_count {
             let name = cursor.text(LONGEST_KEY);
             let name = name.map_err(|fault| fault.at(&format!("tensor {number}")))?;
-            let entry = tensor(cursor).map_err(|fault| fault.at(&format!("tensor {name:?}")))?;
+            let entry =
+                tensor(cursor).map_err(|fault| fault.at(&format!("tensor {}", quoted(&name))))?;
             let (shape, kind, offset) = entry;
             tensors.push(GgufTensorInfo { name, kind, shape });
             offsets.push(offset);
         }
-        let names: Vec<&str> = tensors.iter().map(|info| info.name.as_str()).collect();
-        let names =
-            by_name(&names).map_err(|name| format!("the tensor {name:?} is there twice"))?;
+        let names = by_name(&tensors, |info| &info.name)
+            .map_err(|name| format!("the tensor {} is there twice", quoted(name)))?;
 
         let file_len = cursor.at() + cursor.left();
         let (infos, starts) = places(&tensors, &offsets, cursor.at(), file_len, alignment)?;
@@ -179,19 +180,19 @@ fn places(
     let mut ends = Vec::with_capacity(tensors.len());
     for (tensor, &offset) in tensors.iter().zip(offsets) {
         let (info, len) =
-            as_source(tensor).map_err(|why| format!("tensor {:?}: {why}", tensor.name))?;
+            as_source(tensor).map_err(|why| format!("tensor {}: {why}", quoted(&tensor.name)))?;
         if offset % alignment != 0 {
-            let name = &tensor.name;
+            let name = quoted(&tensor.name);
             let why =
-                format!("tensor {name:?} begins at {offset}, must at a multiple of {alignment}");
+                format!("tensor {name} begins at {offset}, must at a multiple of {alignment}");
             return Err(why.into());
         }
         let start = data.checked_add(offset);
         let end = start.and_then(|start| start.checked_add(len));
         let (Some(start), Some(end)) = (start, end.filter(|&end| end <= file)) else {
-            let name = &tensor.name;
+            let name = quoted(&tensor.name);
             let why =
-                format!("tensor {name:?} ends behind the file: {len} bytes at {data} + {offset}");
+                format!("tensor {name} ends behind the file: {len} bytes at {data} + {offset}");
             return Err(why.into());
         };
         infos.push(info);
@@ -203,15 +204,15 @@ fn places(
     for (place, &number) in order.iter().enumerate() {
         let next = order.get(place + 1).map(|&next| (starts[next], next));
         if let Some((_, next)) = next.filter(|&(start, _)| start < ends[number]) {
-            let (one, other) = (&tensors[number].name, &tensors[next].name);
-            return Err(format!("tensors {one:?} and {other:?} overlap").into());
+            let [one, other] = [number, next].map(|number| quoted(&tensors[number].name));
+            return Err(format!("tensors {one} and {other} overlap").into());
         }
         // Of types that nobody knows the size is not known: no type takes less than a bit for each value.
         let room = next.map_or(file, |(start, _)| start) - starts[number];
         let values = infos[number].elements().unwrap_or(usize::MAX) as u64;
         if values / 8 > room {
-            let name = &tensors[number].name;
-            return Err(format!("tensor {name:?} of {values} values has {room} bytes").into());
+            let name = quoted(&tensors[number].name);
+            return Err(format!("tensor {name} of {values} values has {room} bytes").into());
         }
     }
     Ok((infos, starts))

@@ -37,15 +37,23 @@ pub(super) fn alignment(said: Option<&GgufValue>) -> Result<u64, String> {
     }
 }
 
-/// The numbers of names in their order, or the first name that is there twice.
-pub(super) fn by_name<'a>(names: &[&'a str]) -> Result<Vec<usize>, &'a str> {
-    let mut order: Vec<usize> = (0..names.len()).collect();
-    order.sort_unstable_by_key(|&number| names[number]);
-    let twice = order
-        .windows(2)
-        .find(|pair| names[pair[0]] == names[pair[1]]);
-    match twice {
-        Some(pair) => Err(names[pair[0]]),
+/// The numbers of things in the order of their names, or the first name that is there twice.
+pub(super) fn by_name<T>(things: &[T], name: impl Fn(&T) -> &str) -> Result<Vec<usize>, &str> {
+    let name = |number: usize| name(&things[number]);
+    let mut order: Vec<usize> = (0..things.len()).collect();
+    order.sort_unstable_by(|&left, &right| name(left).cmp(name(right)));
+    let mut pairs = order.windows(2);
+    match pairs.find(|pair| name(pair[0]) == name(pair[1])) {
+        Some(pair) => Err(name(pair[0])),
         None => Ok(order),
+    }
+}
+
+/// A name as a message quotes it: a name may be as long as a file.
+pub(super) fn quoted(name: &str) -> String {
+    const MOST: usize = 64;
+    match name.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{:?}...", &name[..end]),
+        None => format!("{name:?}"),
     }
 }

@@ -205,7 +205,7 @@ impl TensorSource for GgufFile {
         found.ok().map(|place| names[place])
     }
 
-    /// Blocks are decoded: of those that the bytes lie in, a megabyte or so at a time.
+    /// Blocks are decoded: of those that the bytes lie in, some at a time: half a megabyte of values at the most.
     fn read_bytes(&self, tensor: usize, from: usize, bytes: &mut [u8]) -> Result<()> {
         let Some(info) = self.header.infos.get(tensor) else {
             return Err(no_such_bytes(from, bytes.len(), 0));

@@ -1,5 +1,6 @@
 //! Many texts in one piece of memory.
 
+use super::value::few;
 use std::fmt;
 
 /// Texts one behind the other in one piece of memory: a vocabulary takes little more than its letters.
@@ -14,32 +15,42 @@ use std::fmt;
 /// assert_eq!(tokens.iter().collect::<Vec<_>>(), ["<s>", "", "an"]);
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct GgufStrings {
-    text: String,
+pub struct GgufStrings(
+    /// Apart, so that a value that is no texts takes no room for them.
+    Box<Texts>,
+);
+
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+struct Texts {
+    all: String,
     /// Where each ends.
     ends: Vec<usize>,
 }
 
 impl GgufStrings {
     /// None.
-    pub const fn new() -> Self {
-        Self {
-            text: String::new(),
-            ends: Vec::new(),
-        }
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Those that lie in `all` and end there, in ascending order.
+    pub(super) fn of_parts(all: String, ends: Vec<usize>) -> Self {
+        Self(Box::new(Texts { all, ends }))
     }
 
     /// Adds one behind the others.
     pub fn push(&mut self, text: &str) {
-        self.text.push_str(text);
-        self.ends.push(self.text.len());
+        self.0.all.push_str(text);
+        self.0.ends.push(self.0.all.len());
     }
 
     /// The one with this number.
     pub fn get(&self, number: usize) -> Option<&str> {
-        let end = *self.ends.get(number)?;
-        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.text.get(start..end)
+        let Texts { all, ends } = &*self.0;
+        let start = number
+            .checked_sub(1)
+            .map_or(Some(&0), |before| ends.get(before))?;
+        all.get(*start..*ends.get(number)?)
     }
 
     /// All of them, in their order.
@@ -49,12 +60,12 @@ impl GgufStrings {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.0.ends.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.0.ends.is_empty()
     }
 }
 
@@ -68,8 +79,9 @@ impl<T: AsRef<str>> FromIterator<T> for GgufStrings {
     }
 }
 
+/// The first few, and how many more there are.
 impl fmt::Debug for GgufStrings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+        few(f, "Strings", self.iter())
     }
 }

@@ -1,6 +1,7 @@
 //! What a key of a GGUF file says.
 
 use super::GgufStrings;
+use std::fmt;
 
 /// What a key of a GGUF file says: one of the format's thirteen types.
 ///
@@ -52,7 +53,7 @@ pub enum GgufValue {
 /// Values of one type, in a GGUF file.
 ///
 /// Arrays of arrays may be four deep. llama.cpp reads none.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum GgufArray {
     /// Unsigned integers of 8 bits.
@@ -295,5 +296,42 @@ impl From<GgufStrings> for GgufValue {
 impl From<GgufArray> for GgufValue {
     fn from(array: GgufArray) -> Self {
         Self::Array(array)
+    }
+}
+
+/// The first few, and how many more there are: a vocabulary would flood a log.
+impl fmt::Debug for GgufArray {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::U8(values) => few(f, "U8", values.iter()),
+            Self::I8(values) => few(f, "I8", values.iter()),
+            Self::U16(values) => few(f, "U16", values.iter()),
+            Self::I16(values) => few(f, "I16", values.iter()),
+            Self::U32(values) => few(f, "U32", values.iter()),
+            Self::I32(values) => few(f, "I32", values.iter()),
+            Self::F32(values) => few(f, "F32", values.iter()),
+            Self::Bool(values) => few(f, "Bool", values.iter()),
+            Self::Strings(texts) => texts.fmt(f),
+            Self::Arrays(arrays) => few(f, "Arrays", arrays.iter()),
+            Self::U64(values) => few(f, "U64", values.iter()),
+            Self::I64(values) => few(f, "I64", values.iter()),
+            Self::F64(values) => few(f, "F64", values.iter()),
+        }
+    }
+}
+
+/// The first few of many values.
+pub(super) fn few<T: fmt::Debug>(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    values: impl ExactSizeIterator<Item = T>,
+) -> fmt::Result {
+    const MOST: usize = 8;
+    let more = values.len().saturating_sub(MOST);
+    f.write_str(what)?;
+    f.debug_list().entries(values.take(MOST)).finish()?;
+    match more {
+        0 => Ok(()),
+        more => write!(f, " and {more} more"),
     }
 }

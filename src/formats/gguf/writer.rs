@@ -91,8 +91,8 @@ impl GgufWriter {
     ) -> Result<Self> {
         complete(&mut metadata, &tensors);
         let alignment = check_metadata(&metadata)?;
-        let names: Vec<&str> = tensors.iter().map(|info| info.name.as_str()).collect();
-        let names = by_name(&names).map_err(|name| repeated("tensors", name))?;
+        let names = by_name(&tensors, |info| &info.name);
+        let names = names.map_err(|name| repeated("tensors", name))?;
 
         let mut entries = Vec::with_capacity(tensors.len());
         let mut places = Vec::with_capacity(tensors.len());
@@ -229,8 +229,7 @@ fn complete(metadata: &mut Vec<(String, GgufValue)>, tensors: &[GgufTensorInfo])
 
 /// What tensors begin at multiples of, if the file can say all this.
 fn check_metadata(metadata: &[(String, GgufValue)]) -> Result<usize> {
-    let names: Vec<&str> = metadata.iter().map(|(key, _)| key.as_str()).collect();
-    by_name(&names).map_err(|key| repeated("keys", key))?;
+    by_name(metadata, |(key, _)| key).map_err(|key| repeated("keys", key))?;
     for (key, value) in metadata {
         if !(1..=LONGEST_KEY).contains(&key.len()) {
             let what = format!("a key of {} bytes", key.len());
