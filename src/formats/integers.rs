@@ -80,8 +80,17 @@ impl Integers {
                     }
                 }
                 None => {
-                    for (place, (value, &code)) in row.iter_mut().zip(codes).enumerate() {
-                        *value = number(code, (first + place) / self.group);
+                    // Only the first piece may begin within a group.
+                    let mut input = first;
+                    let (mut row, mut codes) = (row, codes);
+                    while !row.is_empty() {
+                        let group = input / self.group;
+                        let count = row.len().min(self.group - input % self.group);
+                        let (values, others) = row.split_at_mut(count);
+                        for (value, &code) in values.iter_mut().zip(codes) {
+                            *value = number(code, group);
+                        }
+                        (input, row, codes) = (input + count, others, &codes[count..]);
                     }
                 }
             }

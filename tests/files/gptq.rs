@@ -78,8 +78,8 @@ fn dense_tensors_and_codes_mean_what_the_peer_computes() {
         }
         let weights = quantized.unwrap();
         // Scales have 11 bits and steps 9, so f32 holds the products, and the file's type rounds once.
-        let values = weights.dequantize::<f32>().unwrap();
-        assert_eq!(values.mapv(f64::from), weights.dequantize::<f64>().unwrap());
+        let values = weights.dequantize::<f32>();
+        assert_eq!(values.mapv(f64::from), weights.dequantize::<f64>());
         let rounded = StoredTensor::of_floats(&values, dense.dtype()).unwrap();
         assert_eq!(rounded, dense, "{name}");
         assert_eq!(
@@ -222,7 +222,7 @@ fn layers_of_checkpoints_compute_their_products() {
             continue;
         }
         let weights = GptqWeights::read(&tensors(&case), "m", &config(&case)).unwrap();
-        let dense = weights.dequantize::<f32>().unwrap();
+        let dense: Array2<f32> = weights.dequantize().into_dimensionality().unwrap();
         let inputs = dense.ncols();
         let x = Array2::from_shape_fn((3, inputs), |(i, j)| {
             ((i * 31 + j * 17) % 23) as f32 / 7.0 - 1.5

@@ -34,12 +34,12 @@ fn turn(words: &[[u8; 4]], columns: usize, inputs: usize) -> Vec<u8> {
     let row = inputs / 2;
     let mut packed = vec![0; words.len() * 4];
     for first in (0..columns).step_by(ACROSS) {
-        for input in 0..inputs {
+        for pair in 0..row {
             for column in first..columns.min(first + ACROSS) {
-                let codes = codes_of(words[input * columns + column]);
-                for (output, code) in codes.into_iter().enumerate() {
-                    packed[(column * CODES + output) * row + input / 2] |=
-                        code << (4 * (input % 2));
+                let low = codes_of(words[2 * pair * columns + column]);
+                let high = codes_of(words[(2 * pair + 1) * columns + column]);
+                for (output, (low, high)) in low.into_iter().zip(high).enumerate() {
+                    packed[(column * CODES + output) * row + pair] = low | high << 4;
                 }
             }
         }

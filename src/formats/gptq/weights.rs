@@ -6,13 +6,13 @@ use crate::float::Float;
 use crate::formats::integers::Packing;
 use crate::quantize::QuantizedTensor;
 use crate::tensors::TensorSource;
-use ndarray::{Array2, Ix2};
+use ndarray::{ArrayD, Axis};
 
 /// The quantized weights of a module, and in which order they take its inputs.
 ///
 /// The tensor has the shape outputs × inputs. Its columns are the inputs in their order, or, where a checkpoint was made
 /// with act-order (`desc_act`), in one that brings those of a group together: column j is input `order[j]`.
-/// `infer::Reordered` makes a layer of that.
+/// [`Reordered`](crate::infer::Reordered) makes a layer of that.
 ///
 /// # Examples
 ///
@@ -31,7 +31,7 @@ use ndarray::{Array2, Ix2};
 /// // The parts of a checkpoint, here in memory; `SafetensorsWriter` takes them too.
 /// let checkpoint = TensorMap::new(GptqWeights::new(q.clone())?.encode("layer")?)?;
 /// let read = GptqWeights::read(&checkpoint, "layer", &GptqConfig::new(4, Some(32)))?;
-/// assert_eq!(read.dequantize::<f32>()?.into_dyn(), q.dequantize::<f32>());
+/// assert_eq!(read.dequantize::<f32>(), q.dequantize::<f32>());
 ///
 /// let layer = GroupedLinear::from_tensor(read.tensor(), None)?;
 /// let y = match read.order() {
@@ -107,27 +107,15 @@ impl GptqWeights {
     }
 
     /// The numbers that the codes mean, outputs × inputs, with the inputs in the model's own order.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ShapeMismatch`]: never, as the rank is 2.
-    pub fn dequantize<F: Float>(&self) -> Result<Array2<F>> {
-        let shape = self.tensor.shape();
-        let mismatch = |_| Error::ShapeMismatch {
-            left: "tensor",
-            left_shape: shape.to_vec(),
-            right: "needed",
-            right_shape: vec![0; 2],
-        };
-        let sorted = self.tensor.dequantize::<F>().into_dimensionality::<Ix2>();
-        let sorted = sorted.map_err(mismatch)?;
+    pub fn dequantize<F: Float>(&self) -> ArrayD<F> {
+        let sorted = self.tensor.dequantize::<F>();
         let Some(order) = &self.order else {
-            return Ok(sorted);
+            return sorted;
         };
-        let mut values = Array2::zeros(sorted.dim());
-        for (column, &input) in sorted.columns().into_iter().zip(order) {
-            values.column_mut(input).assign(&column);
+        let mut values = ArrayD::zeros(sorted.raw_dim());
+        for (column, &input) in sorted.axis_iter(Axis(1)).zip(order) {
+            values.index_axis_mut(Axis(1), input).assign(&column);
         }
-        Ok(values)
+        values
     }
 }
