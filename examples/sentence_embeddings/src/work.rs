@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::pace::Pace;
 use crate::sentences;
 use crate::table::Line;
+use crate::tables::Tables;
 use crate::tokens::{Batch, tokenize};
 use crate::variants::{self, Variant};
 use crate::weights::Weights;
@@ -32,8 +33,8 @@ pub fn compare(options: &Options) -> Result<Results> {
         missed: Vec::new(),
         sentences: bench.right.nrows(),
     };
-    if let Some(folder) = &options.compressed {
-        results.lines.push(bench.line_of_folder(folder)?);
+    if let Some(path) = &options.compressed {
+        results.lines.push(bench.line_of_file(path)?);
         return Ok(results);
     }
     for variant in variants::all() {
@@ -81,7 +82,7 @@ impl Bench {
         let batches: Vec<_> = tokens.chunks(TOGETHER).map(Batch::of).collect();
 
         let config = Config::read(&options.folder)?;
-        let weights = Weights::read(&options.folder)?;
+        let weights = Weights::open(&options.folder)?;
         let (frame, layers) = (Frame::read(&config, &weights)?, trained(&config, &weights)?);
         let (floats, float_bytes) = assemble(&frame, &layers, &compress::floats())?;
         let mut room = Room::default();
@@ -133,18 +134,22 @@ impl Bench {
         })
     }
 
-    /// A checkpoint that was compressed before, decoded to floats.
-    fn line_of_folder(&mut self, folder: &Path) -> Result<Line> {
-        let weights = Weights::read(folder)?;
+    /// A model that was compressed before, computing with what its codes mean.
+    fn line_of_file(&mut self, path: &Path) -> Result<Line> {
+        let weights = Weights::open(path)?;
         let frame = Frame::read(&self.config, &weights)?;
         let layers = trained(&self.config, &weights)?;
-        let (model, bytes) = assemble(&frame, &layers, &compress::floats())?;
+        let (model, _) = assemble(&frame, &layers, &compress::floats())?;
         let embeddings = embed(&model, &self.batches, &mut self.room)?;
+        let linear = layers
+            .iter()
+            .map(|layer| weights.bytes(&format!("{}.weight", layer.name)))
+            .sum();
         Ok(Line {
-            name: folder.display().to_string(),
+            name: path.display().to_string(),
             activations: "f32",
-            tables: "f32",
-            bytes: [bytes, frame.tables.bytes()],
+            tables: "stored",
+            bytes: [linear, Tables::stored_bytes(&weights)],
             kept: Kept::between(&self.right, &embeddings),
             pace: None,
         })
