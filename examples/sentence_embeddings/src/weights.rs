@@ -2,7 +2,8 @@
 
 use crate::Result;
 use ndarray::{Array1, Array2, Ix1, Ix2};
-use rarefy::formats::{Checkpoint, GgufFile, open_model};
+use rarefy::formats::{Checkpoint, Decompressed, GgufFile, open_model};
+use rarefy::quantize::QuantizedTensor;
 use rarefy::tensors::{TensorSource, TensorSourceExt};
 use std::path::Path;
 
@@ -11,6 +12,8 @@ use std::path::Path;
 pub struct Weights {
     /// What its codes mean.
     decoded: Box<dyn TensorSource>,
+    /// Its codes, where they are those of compressed-tensors.
+    codes: Option<Decompressed<Checkpoint>>,
     /// Names and bytes of the tensors as they are stored.
     stored: Vec<(String, usize)>,
 }
@@ -34,6 +37,8 @@ impl Weights {
         };
         Ok(Self {
             decoded: open_model(path)?,
+            // What is damaged has failed above; here it can only be of another kind.
+            codes: Decompressed::open(path).ok(),
             stored: stored?,
         })
     }
@@ -44,6 +49,14 @@ impl Weights {
 
     pub fn matrix(&self, name: &str) -> Result<Array2<f32>> {
         Ok(self.decoded.floats(name)?.into_dimensionality::<Ix2>()?)
+    }
+
+    /// The weights of this name as codes, if they are stored as such.
+    pub fn codes(&self, name: &str) -> Result<Option<QuantizedTensor>> {
+        match &self.codes {
+            Some(model) => Ok(model.quantized(name)?),
+            None => Ok(None),
+        }
     }
 
     /// The bytes of everything whose name begins like this: the weights of a layer, or their codes, scales and zero points.

@@ -34,7 +34,7 @@ pub fn compare(options: &Options) -> Result<Results> {
         sentences: bench.right.nrows(),
     };
     if let Some(path) = &options.compressed {
-        results.lines.push(bench.line_of_file(path)?);
+        results.lines.extend(bench.lines_of_file(path)?);
         return Ok(results);
     }
     for variant in variants::all() {
@@ -120,13 +120,12 @@ impl Bench {
             false => (self.frame.clone(), "f32"),
         };
         let (model, bytes) = assemble(&frame, &self.layers, &variant.make)?;
-        let embeddings = embed(&model, &self.batches, &mut self.room)?;
         Ok(Line {
             name: variant.name.into(),
             activations: variant.activations,
             tables,
             bytes: [bytes, frame.tables.bytes()],
-            kept: Kept::between(&self.right, &embeddings),
+            kept: self.kept_by(&model)?,
             pace: match variant.timed {
                 true => Some(self.pace_of(Some(&model))?),
                 false => None,
@@ -134,25 +133,47 @@ impl Bench {
         })
     }
 
-    /// A model that was compressed before, computing with what its codes mean.
-    fn line_of_file(&mut self, path: &Path) -> Result<Line> {
+    /// A model that was compressed before: by what its codes mean, and if it has codes by multiplying them.
+    fn lines_of_file(&mut self, path: &Path) -> Result<Vec<Line>> {
         let weights = Weights::open(path)?;
         let frame = Frame::read(&self.config, &weights)?;
         let layers = trained(&self.config, &weights)?;
-        let (model, _) = assemble(&frame, &layers, &compress::floats())?;
-        let embeddings = embed(&model, &self.batches, &mut self.room)?;
-        let linear = layers
+        let names: Vec<_> = layers
             .iter()
-            .map(|layer| weights.bytes(&format!("{}.weight", layer.name)))
-            .sum();
-        Ok(Line {
+            .map(|layer| format!("{}.weight", layer.name))
+            .collect();
+        let codes: Result<Vec<_>> = names.iter().map(|name| weights.codes(name)).collect();
+        let codes = codes?;
+        let linear = names.iter().map(|name| weights.bytes(name)).sum();
+        let line = Line {
             name: path.display().to_string(),
             activations: "f32",
             tables: "stored",
             bytes: [linear, Tables::stored_bytes(&weights)],
-            kept: Kept::between(&self.right, &embeddings),
+            kept: Kept::between(&self.right, &self.right),
             pace: None,
-        })
+        };
+
+        let (model, _) = assemble(&frame, &layers, &compress::floats())?;
+        let mut lines = vec![Line {
+            kept: self.kept_by(&model)?,
+            ..line.clone()
+        }];
+        if codes.iter().any(Option::is_some) {
+            let (model, _) = assemble(&frame, &layers, &compress::stored(codes))?;
+            lines.push(Line {
+                activations: "int8",
+                kept: self.kept_by(&model)?,
+                pace: Some(self.pace_of(Some(&model))?),
+                ..line
+            });
+        }
+        Ok(lines)
+    }
+
+    fn kept_by(&mut self, model: &Model) -> Result<Kept> {
+        let embeddings = embed(model, &self.batches, &mut self.room)?;
+        Ok(Kept::between(&self.right, &embeddings))
     }
 
     /// Of a model, or of the floats, next to the floats.
