@@ -39,10 +39,12 @@ fn each(make: impl Fn(&Trained) -> Result<Made> + 'static) -> Make {
 
 /// As they were trained.
 pub fn floats() -> Make {
-    each(|layer| {
-        let dense = DenseLinear::new(&layer.weights, Some(&layer.bias))?;
-        Ok(Made::as_kept(dense, layer))
-    })
+    each(dense)
+}
+
+fn dense(layer: &Trained) -> Result<Made> {
+    let dense = DenseLinear::new(&layer.weights, Some(&layer.bias))?;
+    Ok(Made::as_kept(dense, layer))
 }
 
 /// Codes that become floats again before anything is computed: what they lose, without any loss of activations.
@@ -107,6 +109,20 @@ pub fn grouped(rules: QuantizationRules<f32>, activations: Activations) -> Make 
     quantized(rules, move |layer, codes| {
         let grouped = GroupedLinear::from_tensor(codes, Some(&layer.bias))?;
         Ok(Made::as_kept(grouped.activations(activations), layer))
+    })
+}
+
+/// Layers of a file's codes, where it has integers, and inputs of eight bits; else floats.
+pub fn stored(codes: Vec<Option<QuantizedTensor>>) -> Make {
+    Box::new(move |layers| {
+        let made = |(layer, codes): (&Trained, &Option<QuantizedTensor>)| match codes {
+            Some(codes) if codes.scheme().is_integer() => {
+                let grouped = GroupedLinear::from_tensor(codes, Some(&layer.bias))?;
+                Ok(Made::as_kept(grouped, layer))
+            }
+            _ => dense(layer),
+        };
+        layers.iter().zip(&codes).map(made).collect()
     })
 }
 

@@ -22,7 +22,7 @@ fn folder() -> Option<PathBuf> {
 }
 
 fn model(folder: &std::path::Path) -> Result<Model> {
-    let (config, weights) = (Config::read(folder)?, Weights::read(folder)?);
+    let (config, weights) = (Config::read(folder)?, Weights::open(folder)?);
     let made = floats()(&trained(&config, &weights)?)?;
     let layers = made.into_iter().map(|made| made.layer).collect();
     Model::new(Frame::read(&config, &weights)?, layers)

@@ -6,7 +6,7 @@ pub const HELP: &str = "\
 Compresses all-MiniLM-L6-v2 and says how well it keeps its sentence embeddings.
 
   FOLDER               where config.json, model.safetensors and tokenizer.json are
-  --compressed FOLDER  compare the model.safetensors of this folder, instead of compressing here
+  --compressed MODEL   measure this folder, safetensors or GGUF file, instead of compressing here
   --json FILE          the table for programs
   --quick              32 sentences and little timing, to see that it runs
   --help               this

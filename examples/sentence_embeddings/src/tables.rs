@@ -89,6 +89,12 @@ impl Tables {
         self.words.bytes() + self.places.bytes()
     }
 
+    /// The bytes that the same tables take in a file.
+    pub fn stored_bytes(weights: &Weights) -> usize {
+        weights.bytes("embeddings.word_embeddings")
+            + weights.bytes("embeddings.position_embeddings")
+    }
+
     /// Writes a row for each token.
     pub fn look_up(&self, batch: &Batch, mut out: ArrayViewMut2<'_, f32>) -> Result<()> {
         let places: Vec<usize> = batch.sentences.iter().flat_map(|s| 0..s.len()).collect();

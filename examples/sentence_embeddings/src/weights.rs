@@ -1,41 +1,70 @@
-//! Arrays of a checkpoint by their names: the only file that knows how checkpoints are stored.
+//! Arrays of a checkpoint by their names, whatever its format.
 
 use crate::Result;
-use ndarray::{Array1, Array2, ArrayD, Ix1, Ix2};
-use safetensors::{Dtype, SafeTensors};
-use std::fs;
+use ndarray::{Array1, Array2, Ix1, Ix2};
+use rarefy::formats::{Checkpoint, Decompressed, GgufFile, open_model};
+use rarefy::quantize::QuantizedTensor;
+use rarefy::tensors::{TensorSource, TensorSourceExt};
 use std::path::Path;
 
-/// The bytes of a safetensors file of floats.
+/// A model on disk: a folder, a safetensors file or a GGUF file, of floats or of codes.
 #[derive(Debug)]
-pub struct Weights(Vec<u8>);
+pub struct Weights {
+    /// What its codes mean.
+    decoded: Box<dyn TensorSource>,
+    /// Its codes, where they are those of compressed-tensors.
+    codes: Option<Decompressed<Checkpoint>>,
+    /// Names and bytes of the tensors as they are stored.
+    stored: Vec<(String, usize)>,
+}
 
 impl Weights {
-    /// Reads `model.safetensors` of a folder.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("model.safetensors");
-        let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self(bytes))
+    pub fn open(path: &Path) -> Result<Self> {
+        let stored: rarefy::Result<Vec<_>> = if path.extension().is_some_and(|end| end == "gguf") {
+            let file = GgufFile::open(path)?;
+            let sizes = file
+                .tensors()
+                .iter()
+                .map(|info| Ok((info.name.clone(), info.bytes()?)));
+            sizes.collect()
+        } else {
+            let file = Checkpoint::open(path)?;
+            let sizes = file
+                .infos()
+                .iter()
+                .map(|info| Ok((info.name.clone(), info.bytes()?)));
+            sizes.collect()
+        };
+        Ok(Self {
+            decoded: open_model(path)?,
+            // What is damaged has failed above; here it can only be of another kind.
+            codes: Decompressed::open(path).ok(),
+            stored: stored?,
+        })
     }
 
     pub fn vector(&self, name: &str) -> Result<Array1<f32>> {
-        Ok(self.array(name)?.into_dimensionality::<Ix1>()?)
+        Ok(self.decoded.floats(name)?.into_dimensionality::<Ix1>()?)
     }
 
     pub fn matrix(&self, name: &str) -> Result<Array2<f32>> {
-        Ok(self.array(name)?.into_dimensionality::<Ix2>()?)
+        Ok(self.decoded.floats(name)?.into_dimensionality::<Ix2>()?)
     }
 
-    fn array(&self, name: &str) -> Result<ArrayD<f32>> {
-        let file = SafeTensors::deserialize(&self.0)?;
-        let tensor = file
-            .tensor(name)
-            .map_err(|error| format!("{name}: {error}"))?;
-        if tensor.dtype() != Dtype::F32 {
-            return Err(format!("{name} is stored as {:?}, F32 is read", tensor.dtype()).into());
+    /// The weights of this name as codes, if they are stored as such.
+    pub fn codes(&self, name: &str) -> Result<Option<QuantizedTensor>> {
+        match &self.codes {
+            Some(model) => Ok(model.quantized(name)?),
+            None => Ok(None),
         }
-        let (numbers, _) = tensor.data().as_chunks();
-        let numbers = numbers.iter().copied().map(f32::from_le_bytes).collect();
-        Ok(ArrayD::from_shape_vec(tensor.shape(), numbers)?)
+    }
+
+    /// The bytes of everything whose name begins like this: the weights of a layer, or their codes, scales and zero points.
+    pub fn bytes(&self, begin: &str) -> usize {
+        let own = self
+            .stored
+            .iter()
+            .filter(|(name, _)| name.starts_with(begin));
+        own.map(|(_, bytes)| bytes).sum()
     }
 }

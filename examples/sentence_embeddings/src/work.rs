@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::pace::Pace;
 use crate::sentences;
 use crate::table::Line;
+use crate::tables::Tables;
 use crate::tokens::{Batch, tokenize};
 use crate::variants::{self, Variant};
 use crate::weights::Weights;
@@ -32,8 +33,8 @@ pub fn compare(options: &Options) -> Result<Results> {
         missed: Vec::new(),
         sentences: bench.right.nrows(),
     };
-    if let Some(folder) = &options.compressed {
-        results.lines.push(bench.line_of_folder(folder)?);
+    if let Some(path) = &options.compressed {
+        results.lines.extend(bench.lines_of_file(path)?);
         return Ok(results);
     }
     for variant in variants::all() {
@@ -81,7 +82,7 @@ impl Bench {
         let batches: Vec<_> = tokens.chunks(TOGETHER).map(Batch::of).collect();
 
         let config = Config::read(&options.folder)?;
-        let weights = Weights::read(&options.folder)?;
+        let weights = Weights::open(&options.folder)?;
         let (frame, layers) = (Frame::read(&config, &weights)?, trained(&config, &weights)?);
         let (floats, float_bytes) = assemble(&frame, &layers, &compress::floats())?;
         let mut room = Room::default();
@@ -119,13 +120,12 @@ impl Bench {
             false => (self.frame.clone(), "f32"),
         };
         let (model, bytes) = assemble(&frame, &self.layers, &variant.make)?;
-        let embeddings = embed(&model, &self.batches, &mut self.room)?;
         Ok(Line {
             name: variant.name.into(),
             activations: variant.activations,
             tables,
             bytes: [bytes, frame.tables.bytes()],
-            kept: Kept::between(&self.right, &embeddings),
+            kept: self.kept_by(&model)?,
             pace: match variant.timed {
                 true => Some(self.pace_of(Some(&model))?),
                 false => None,
@@ -133,21 +133,47 @@ impl Bench {
         })
     }
 
-    /// A checkpoint that was compressed before, decoded to floats.
-    fn line_of_folder(&mut self, folder: &Path) -> Result<Line> {
-        let weights = Weights::read(folder)?;
+    /// A model that was compressed before: by what its codes mean, and if it has codes by multiplying them.
+    fn lines_of_file(&mut self, path: &Path) -> Result<Vec<Line>> {
+        let weights = Weights::open(path)?;
         let frame = Frame::read(&self.config, &weights)?;
         let layers = trained(&self.config, &weights)?;
-        let (model, bytes) = assemble(&frame, &layers, &compress::floats())?;
-        let embeddings = embed(&model, &self.batches, &mut self.room)?;
-        Ok(Line {
-            name: folder.display().to_string(),
+        let names: Vec<_> = layers
+            .iter()
+            .map(|layer| format!("{}.weight", layer.name))
+            .collect();
+        let codes: Result<Vec<_>> = names.iter().map(|name| weights.codes(name)).collect();
+        let codes = codes?;
+        let linear = names.iter().map(|name| weights.bytes(name)).sum();
+        let line = Line {
+            name: path.display().to_string(),
             activations: "f32",
-            tables: "f32",
-            bytes: [bytes, frame.tables.bytes()],
-            kept: Kept::between(&self.right, &embeddings),
+            tables: "stored",
+            bytes: [linear, Tables::stored_bytes(&weights)],
+            kept: Kept::between(&self.right, &self.right),
             pace: None,
-        })
+        };
+
+        let (model, _) = assemble(&frame, &layers, &compress::floats())?;
+        let mut lines = vec![Line {
+            kept: self.kept_by(&model)?,
+            ..line.clone()
+        }];
+        if codes.iter().any(Option::is_some) {
+            let (model, _) = assemble(&frame, &layers, &compress::stored(codes))?;
+            lines.push(Line {
+                activations: "int8",
+                kept: self.kept_by(&model)?,
+                pace: Some(self.pace_of(Some(&model))?),
+                ..line
+            });
+        }
+        Ok(lines)
+    }
+
+    fn kept_by(&mut self, model: &Model) -> Result<Kept> {
+        let embeddings = embed(model, &self.batches, &mut self.room)?;
+        Ok(Kept::between(&self.right, &embeddings))
     }
 
     /// Of a model, or of the floats, next to the floats.
