@@ -1,7 +1,7 @@
 //! Tries files that lie and counts what happens.
 
 use crate::counting::held_during;
-use crate::mutate::{Mutations, Seal, Seed};
+use crate::mutate::{Means, Mutations, Seed};
 use rarefy::Result;
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -58,7 +58,7 @@ impl Tally {
 pub(crate) fn run<I, P>(
     name: &str,
     seeds: &[Seed],
-    seal: Option<Seal>,
+    means: Means,
     mut put: impl FnMut(Vec<u8>) -> I,
     mut parse: impl FnMut(I) -> Result<P>,
     mut read: impl FnMut(P, &mut Tally) -> Result<()>,
@@ -81,7 +81,7 @@ pub(crate) fn run<I, P>(
     let number = name.bytes().fold(7_u64, |number, byte| {
         number.wrapping_mul(31).wrapping_add(u64::from(byte))
     });
-    for (count, bytes) in Mutations::new(seeds, seal, number)
+    for (count, bytes) in Mutations::new(seeds, means, number)
         .take(files())
         .enumerate()
     {

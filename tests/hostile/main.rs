@@ -22,8 +22,14 @@
 )]
 
 mod campaign;
+#[cfg(feature = "compressed-tensors")]
+mod compressed;
 #[path = "../memory/counting.rs"]
 mod counting;
+#[cfg(feature = "safetensors")]
+mod edit;
+#[cfg(all(feature = "gguf", feature = "safetensors"))]
+mod gguf;
 #[cfg(feature = "safetensors")]
 mod headers;
 mod mutate;
