@@ -101,4 +101,17 @@ pub enum InferError {
         /// How many inputs there are.
         inputs: usize,
     },
+
+    /// An order of inputs leaves one out and names another twice, or one that does not exist.
+    #[error(
+        "position {position} of the order must name an input in 0..{inputs} that none before it names, got {input}"
+    )]
+    Order {
+        /// The first such position.
+        position: usize,
+        /// What is named there.
+        input: usize,
+        /// How many inputs there are.
+        inputs: usize,
+    },
 }

@@ -10,7 +10,14 @@
 //! | `tensors` | models that `torch.nn.utils.prune` pruned: `TorchPruning` | any source of tensors |
 //! | `compressed-tensors` | quantized models of vLLM and transformers: `CompressedLayout`, `CompressedConfig`, `Decompressed` | safetensors and `config.json` |
 //! | `gguf` | models of others with their settings, weights in blocks: `GgufFile`, `GgufWriter` | GGUF |
+//! | `gptq` | quantized models, in and out: `GptqCheckpoint`, `GptqWeights`, `GptqConfig` | GPTQ v1 and v2 in safetensors |
+//! | `gptq` | quantized models, in: `AwqCheckpoint`, `AwqConfig` | AWQ in safetensors |
+//! | `bitsandbytes` | quantized models, in: `BitsAndBytesCheckpoint` | NF4 and FP4 in safetensors |
 
+#[cfg(feature = "gptq")]
+mod awq;
+#[cfg(feature = "bitsandbytes")]
+mod bitsandbytes;
 #[cfg(any(feature = "safetensors", feature = "gguf", feature = "npy"))]
 mod bytes;
 #[cfg(feature = "cache")]
@@ -21,6 +28,8 @@ mod calibration;
 mod checksum;
 #[cfg(feature = "compressed-tensors")]
 mod compressed_tensors;
+#[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+mod dense;
 #[cfg(any(
     feature = "cache",
     feature = "calibration",
@@ -32,8 +41,12 @@ mod compressed_tensors;
 mod file;
 #[cfg(feature = "gguf")]
 mod gguf;
+#[cfg(feature = "gptq")]
+mod gptq;
 #[cfg(any(feature = "cache", feature = "calibration", feature = "masks"))]
 mod header;
+#[cfg(feature = "gptq")]
+mod integers;
 #[cfg(feature = "tensors")]
 mod kept;
 #[cfg(feature = "masks")]
@@ -46,11 +59,17 @@ mod open;
 mod pieces;
 #[cfg(feature = "safetensors")]
 mod safetensors;
+#[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+mod setting;
 #[cfg(feature = "tensors")]
 mod torch_pruning;
 #[cfg(any(feature = "compressed-tensors", feature = "gptq"))]
 mod words;
 
+#[cfg(feature = "gptq")]
+pub use awq::{AwqCheckpoint, AwqConfig};
+#[cfg(feature = "bitsandbytes")]
+pub use bitsandbytes::BitsAndBytesCheckpoint;
 #[cfg(feature = "cache")]
 pub use cache::{CacheReader, CacheSettings, CacheWriter};
 #[cfg(feature = "calibration")]
@@ -61,6 +80,8 @@ pub use compressed_tensors::{
 };
 #[cfg(feature = "gguf")]
 pub use gguf::{GgufArray, GgufFile, GgufStrings, GgufTensorInfo, GgufType, GgufValue, GgufWriter};
+#[cfg(feature = "gptq")]
+pub use gptq::{GptqCheckpoint, GptqConfig, GptqFormat, GptqWeights};
 #[cfg(feature = "tensors")]
 pub use kept::KeptWeights;
 #[cfg(feature = "masks")]

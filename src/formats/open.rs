@@ -1,9 +1,12 @@
 //! Opens a model whatever its format.
 
-use super::{Checkpoint, CompressedConfig, Decompressed, GgufFile};
-use crate::error::Result;
+use super::{
+    AwqCheckpoint, AwqConfig, BitsAndBytesCheckpoint, Checkpoint, CompressedConfig, Decompressed,
+    GgufFile, GptqCheckpoint, GptqConfig, TorchPruning,
+};
+use crate::error::{Error, FileError, Result};
 use crate::formats::file::{damaged, failed};
-use crate::tensors::TensorSource;
+use crate::tensors::{TensorInfo, TensorSource};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -18,7 +21,7 @@ use std::path::Path;
 ///
 /// # Errors
 ///
-/// Those of what opens it.
+/// Those of what opens it; [`FileError::Setting`] for a `quant_method` of others, whose tensors would be taken for floats.
 pub fn open_model(path: impl AsRef<Path>) -> Result<Box<dyn TensorSource>> {
     let path = path.as_ref();
     if path.extension().is_some_and(|end| end == "gguf") {
@@ -26,14 +29,41 @@ pub fn open_model(path: impl AsRef<Path>) -> Result<Box<dyn TensorSource>> {
     }
     let checkpoint = Checkpoint::open(path)?;
     let Some(config) = config(checkpoint.folder())? else {
-        return Ok(Box::new(checkpoint));
+        return of_floats(checkpoint);
     };
     match method(&config) {
         Some("compressed-tensors") => {
             let config = CompressedConfig::from_json(&config)?;
             Ok(Box::new(Decompressed::new(checkpoint, config)?))
         }
-        _ => Ok(Box::new(checkpoint)),
+        Some("gptq") => {
+            let config = GptqConfig::from_json(&config)?;
+            Ok(Box::new(GptqCheckpoint::new(checkpoint, config)?))
+        }
+        Some("awq") => {
+            let config = AwqConfig::from_json(&config)?;
+            Ok(Box::new(AwqCheckpoint::new(checkpoint, config)?))
+        }
+        Some("bitsandbytes") => Ok(Box::new(BitsAndBytesCheckpoint::new(checkpoint)?)),
+        None => of_floats(checkpoint),
+        Some(other) => Err(Error::File(FileError::Setting {
+            key: "quantization_config.quant_method".to_owned(),
+            given: format!("{other:?}"),
+            must: "\"compressed-tensors\", \"gptq\", \"awq\" or \"bitsandbytes\"",
+        })),
+    }
+}
+
+/// Floats, of which PyTorch may have pruned some.
+fn of_floats(checkpoint: Checkpoint) -> Result<Box<dyn TensorSource>> {
+    let is_mask = |info: &TensorInfo| {
+        let name = info.name.strip_suffix("_mask");
+        name.is_some_and(|name| checkpoint.position(&format!("{name}_orig")).is_some())
+    };
+    if checkpoint.infos().iter().any(is_mask) {
+        Ok(Box::new(TorchPruning::new(checkpoint)?))
+    } else {
+        Ok(Box::new(checkpoint))
     }
 }
 

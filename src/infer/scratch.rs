@@ -30,15 +30,21 @@ pub struct Scratch {
     pub(super) gathered: Vec<f32>,
     /// Sums of codes.
     pub(super) sums: Vec<i32>,
+    /// Inputs in another order, one buffer for each such layer inside another.
+    pub(super) reordered: Vec<Vec<f32>>,
 }
 
 impl Scratch {
     /// How many bytes it holds now.
     pub fn bytes(&self) -> usize {
+        let reordered: usize = self.reordered.iter().map(Vec::capacity).sum();
         self.codes.capacity()
             + self.image.capacity()
             + self.patches.capacity()
-            + 4 * (self.floats.capacity() + self.gathered.capacity() + self.sums.capacity())
+            + 4 * (self.floats.capacity()
+                + self.gathered.capacity()
+                + self.sums.capacity()
+                + reordered)
     }
 }
 

@@ -8,7 +8,7 @@ use super::sink::Sink;
 use super::threshold::Threshold;
 use crate::error::Result;
 use crate::float::Float;
-use crate::formats::KeptWeights;
+use crate::formats::{GptqWeights, KeptWeights};
 use crate::mask::Mask;
 use crate::quantize::BlockTensor;
 use crate::report::TensorReport;
@@ -58,6 +58,14 @@ impl Change<'_> {
                 };
                 let kept = KeptWeights::new(&weights, mask, self.info.dtype)?;
                 sink.write(kept.tensors(&self.info.name)?)?;
+            }
+            Layout::Gptq { .. } => {
+                if let Some(how) = self.rule.quantize {
+                    let codes = how.quantize(&weights, DType::F16)?;
+                    codes.dequantize_into(&mut weights)?;
+                    let module = module(&self.info.name).unwrap_or(&self.info.name);
+                    sink.write(GptqWeights::new(codes)?.encode(module)?)?;
+                }
             }
             Layout::Blocks(format) => {
                 let blocks = BlockTensor::encode(&weights, format)?;

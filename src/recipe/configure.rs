@@ -2,8 +2,10 @@
 
 use super::layout::{Layout, module};
 use super::plan::Plan;
-use crate::error::Result;
-use crate::formats::{CompressedConfig, CompressedGroup, CompressedLayout, CompressedWeights};
+use crate::error::{Error, FileError, Result};
+use crate::formats::{
+    CompressedConfig, CompressedGroup, CompressedLayout, CompressedWeights, GptqConfig,
+};
 use crate::tensors::TensorInfo;
 use serde_json::{Value, json};
 
@@ -49,4 +51,38 @@ pub(super) fn compressed(
     }
     let base = config.cloned().unwrap_or_else(|| json!({}));
     CompressedConfig::new(written, ignored).write_into(base)
+}
+
+/// The configuration with what readers of GPTQ need to know: one number of bits and one size of groups for all.
+pub(super) fn gptq(config: Option<&Value>, plan: &Plan) -> Result<Option<Value>> {
+    let mut kind = None;
+    for step in &plan.steps {
+        let Layout::Gptq {
+            bits,
+            group,
+            symmetric,
+        } = step.layout
+        else {
+            continue;
+        };
+        let (known, _) = *kind.get_or_insert(((bits, group), symmetric));
+        if known != (bits, group) {
+            return Err(Error::File(FileError::CannotHold {
+                format: "gptq",
+                what: format!("{known:?} and {:?} as bits and groups", (bits, group)),
+                must: "one number of bits and one size of groups for all",
+            }));
+        }
+        kind = kind.map(|(kind, all)| (kind, all && symmetric));
+    }
+    let Some(((bits, group), symmetric)) = kind else {
+        return Ok(config.cloned());
+    };
+    let mut said = GptqConfig::new(bits, group);
+    said.sym = symmetric;
+    let mut written = config.cloned().unwrap_or_else(|| json!({}));
+    if let Some(keys) = written.as_object_mut() {
+        keys.insert("quantization_config".to_owned(), said.to_json());
+    }
+    Ok(Some(written))
 }

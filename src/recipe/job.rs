@@ -102,12 +102,14 @@ impl<'a> Job<'a> {
                 });
             }
         }
-        Ok(Self {
+        let job = Self {
             source,
             recipe,
             config: None,
             shard: Shard::WHOLE,
-        })
+        };
+        job.written_config(&plan)?;
+        Ok(job)
     }
 
     /// The same for a model with this `config.json`: it goes into the folder, with a `quantization_config` where the output
@@ -364,6 +366,7 @@ impl<'a> Job<'a> {
             Output::CompressedTensors(_) => {
                 configure::compressed(config, self.source.infos(), plan).map(Some)
             }
+            Output::Gptq => configure::gptq(config, plan),
             _ => Ok(config.cloned()),
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{Output, Quantization, Rule};
 use crate::error::{Error, FileError, Result};
-use crate::formats::{CompressedLayout, CompressedWeights, GgufType};
-use crate::quantize::BlockFormat;
+use crate::formats::{CompressedLayout, CompressedWeights, GgufType, GptqWeights};
+use crate::quantize::{BlockFormat, Granularity};
 use crate::tensors::{DType, TensorInfo};
 
 /// How a tensor of the model lies in a file.
@@ -15,6 +15,12 @@ pub(super) enum Layout {
     Dense,
     /// As the values that stay, and a mask.
     Kept,
+    /// As words of GPTQ.
+    Gptq {
+        bits: u32,
+        group: Option<usize>,
+        symmetric: bool,
+    },
     /// As blocks of a GGUF file.
     Blocks(BlockFormat),
     /// As codes of compressed-tensors.
@@ -38,6 +44,18 @@ pub(super) fn module(name: &str) -> Option<&str> {
     name.strip_suffix(".weight")
 }
 
+/// Fails unless a tensor has the name of a weight.
+fn named(output: &Output, info: &TensorInfo) -> Result<()> {
+    match module(&info.name) {
+        Some(_) => Ok(()),
+        None => Err(cannot(
+            output,
+            "codes of a tensor with this name",
+            "names that end in .weight",
+        )),
+    }
+}
+
 impl Layout {
     /// The layout of a tensor that a rule changes.
     pub(super) fn new(output: &Output, rule: &Rule, info: &TensorInfo) -> Result<Self> {
@@ -59,9 +77,26 @@ impl Layout {
             (Output::CompressedTensors(layout), Some(how)) => {
                 Self::compressed(output, *layout, how, info)
             }
+            (Output::Gptq, Some(how)) => Self::gptq(output, how, info),
             (Output::Gguf(_), Some(Quantization::Blocks(format))) => Ok(Self::Blocks(format)),
             (_, Some(_)) => Err(cannot(output, "codes", "block formats")),
         }
+    }
+
+    fn gptq(output: &Output, how: Quantization, info: &TensorInfo) -> Result<Self> {
+        let parts = how.parts(info.shape.len())?;
+        let Some((scheme, granularity)) = parts.filter(|(scheme, _)| scheme.is_integer()) else {
+            return Err(cannot(output, "codes that are no integers", "integers"));
+        };
+        named(output, info)?;
+        Ok(Self::Gptq {
+            bits: scheme.bits(),
+            group: match granularity {
+                Granularity::PerGroup { size, .. } => Some(size),
+                _ => None,
+            },
+            symmetric: !scheme.has_zero_points(),
+        })
     }
 
     fn compressed(
@@ -73,13 +108,7 @@ impl Layout {
         let Some((scheme, granularity)) = how.parts(info.shape.len())? else {
             return Err(cannot(output, "blocks", "integers, or floats of 8 bits"));
         };
-        if module(&info.name).is_none() {
-            return Err(cannot(
-                output,
-                "codes of a tensor with this name",
-                "names that end in .weight",
-            ));
-        }
+        named(output, info)?;
         Ok(Self::Compressed {
             layout,
             weights: CompressedWeights::new(scheme, granularity)?,
@@ -92,6 +121,14 @@ impl Layout {
 pub(super) fn infos(layout: Layout, info: &TensorInfo) -> Result<Vec<TensorInfo>> {
     match layout {
         Layout::Same | Layout::Dense | Layout::Kept => Ok(vec![info.clone()]),
+        Layout::Gptq { bits, group, .. } => {
+            let &[outputs, inputs] = info.shape.as_slice() else {
+                let what = format!("codes of shape {:?}", info.shape);
+                return Err(cannot(&Output::Gptq, &what, "matrices"));
+            };
+            let module = module(&info.name).unwrap_or(&info.name);
+            GptqWeights::infos(module, [outputs, inputs], bits, group)
+        }
         // A GGUF file says which blocks they are; here only their bytes count.
         Layout::Blocks(format) => {
             let bytes = GgufType::from(format).bytes_for(&info.shape)?;

@@ -10,6 +10,10 @@
     reason = "a test fails by panicking, says what it did not run, and casts small numbers of its own"
 )]
 
+#[cfg(feature = "gptq")]
+mod awq;
+#[cfg(feature = "bitsandbytes")]
+mod bitsandbytes;
 #[cfg(feature = "cache")]
 mod cache;
 #[cfg(feature = "cache")]
@@ -31,10 +35,20 @@ mod gguf;
 mod gguf_damage;
 #[cfg(feature = "gguf")]
 mod gguf_writer;
+#[cfg(feature = "gptq")]
+mod gptq;
+#[cfg(feature = "gptq")]
+mod gptq_damage;
+#[cfg(feature = "gptq")]
+mod gptq_peer;
+#[cfg(feature = "gptq")]
+mod gptq_writer;
 #[cfg(feature = "masks")]
 mod masks;
 #[cfg(feature = "npy")]
 mod npy;
+#[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+mod peer_files;
 #[cfg(feature = "recipe")]
 mod recipe;
 #[cfg(feature = "safetensors")]

@@ -304,6 +304,64 @@ fn a_gguf_file_has_blocks_and_keys() {
 }
 
 #[test]
+fn words_of_gptq_come_back() {
+    let folder = Folder::new("recipe-gptq");
+    let how = Quantization::Linear {
+        bits: 4,
+        affine: false,
+        sharing: Sharing::Group(32),
+        range: Range::MinMax,
+        scales: None,
+    };
+    let mut rule = Rule::default().quantize(how);
+    rule.names = vec!["layers.?.q.weight".into(), "layers.0.k.weight".into()];
+    let recipe = Recipe::new(vec![rule]).output(Output::Gptq);
+    let model = model();
+    let done = Job::new(&model, &recipe)
+        .unwrap()
+        .run(folder.path(), go_on)
+        .unwrap();
+    assert_eq!(done.report.tensors().len(), 3);
+    // Opened by what the configuration says, and equal to what was meant, in halves.
+    let back = open_model(folder.path()).unwrap();
+    for name in &DECIDED[..3] {
+        let weights: ArrayD<f32> = model.floats(name).unwrap();
+        let linear = Linear::new(4).per_group(Axis(1), 32);
+        let exact = linear.quantize(&weights).unwrap();
+        let halves = rarefy::formats::GptqWeights::half_scales(exact.parameters()).unwrap();
+        let codes = linear.quantize_with(&weights, &halves).unwrap();
+        let right = StoredTensor::of_floats(&codes.dequantize::<f32>(), DType::F16).unwrap();
+        assert_eq!(back.tensor(name).unwrap(), right, "{name}");
+    }
+    assert_eq!(
+        back.tensor("layers.1.k.weight").unwrap(),
+        *model.get("layers.1.k.weight").unwrap()
+    );
+    // Eight outputs fill no word.
+    let recipe = layers(Rule::default().quantize(how)).output(Output::Gptq);
+    let error = Job::new(&model, &recipe).unwrap_err().to_string();
+    assert!(
+        error.contains("layers.1.k.weight") && error.contains("multiples of 32"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_model_of_unknown_codes_is_not_taken_for_floats() {
+    let folder = Folder::new("recipe-unknown");
+    let model = model();
+    let config = serde_json::json!({ "quantization_config": { "quant_method": "quip" } });
+    let recipe = Recipe::new(Vec::new());
+    Job::new(&model, &recipe)
+        .unwrap()
+        .config(config)
+        .run(folder.path(), go_on)
+        .unwrap();
+    let error = open_model(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("quant_method is \"quip\""), "{error}");
+}
+
+#[test]
 fn parts_make_the_bytes_of_the_whole() {
     let recipes = [
         layers(Rule::default().prune(Pruning::Global(0.5))).output(Output::Kept),

@@ -182,6 +182,24 @@ const CORPUS: &[Golden] = &[
         "golden/top_k",
         "value and gradient: 2·10⁻⁶ (f32), 10⁻¹² (f64)",
     ),
+    golden(
+        "gptq.json",
+        "gptq.py",
+        "files/gptq",
+        "dense weights in the type of the scales, parts that are written again: bits",
+    ),
+    golden(
+        "awq.json",
+        "gptq.py",
+        "files/awq",
+        "dense weights in F16: bits",
+    ),
+    golden(
+        "bitsandbytes.json",
+        "four_bits.py",
+        "files/bitsandbytes",
+        "dense weights in their type: bits; of codes: numbers",
+    ),
 ];
 
 fn path(below: &str) -> PathBuf {

@@ -15,6 +15,7 @@ mod conv2d;
 mod decoded;
 mod grouped;
 mod linear;
+mod reordered;
 mod sparse;
 mod speed;
 

@@ -3,8 +3,8 @@
 use crate::counting::{alone, held_during};
 use ndarray::{Array2, s};
 use rarefy::infer::{
-    Activations, BlockLinear, DenseLinear, GroupedLinear, Layer, QuantizedLinear, Scratch,
-    SparseFormat, SparseLinear,
+    Activations, BlockLinear, DenseLinear, GroupedLinear, Layer, QuantizedLinear, Reordered,
+    Scratch, SparseFormat, SparseLinear,
 };
 use rarefy::quantize::{BlockFormat, BlockTensor};
 
@@ -21,7 +21,9 @@ fn nothing_is_allocated_beyond_the_scratch() {
         outputs: 1,
         inputs: 8,
     };
-    let layers: [Box<dyn Layer>; 8] = [
+    let backwards = Reordered::new(grouped.clone(), (0..512).rev().collect()).unwrap();
+    let layers: [Box<dyn Layer>; 9] = [
+        Box::new(backwards),
         Box::new(DenseLinear::new(&weights, None).unwrap()),
         Box::new(sparse(SparseFormat::Csr)),
         Box::new(sparse(SparseFormat::Bitmask)),

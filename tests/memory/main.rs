@@ -14,6 +14,8 @@
     reason = "an allocator cannot be written without; nothing else of the crate's uses this one"
 )]
 
+#[cfg(all(feature = "gptq", feature = "bitsandbytes"))]
+mod checkpoints;
 mod counting;
 #[cfg(feature = "compressed-tensors")]
 mod decompressed;

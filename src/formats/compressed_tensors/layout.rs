@@ -140,7 +140,7 @@ impl CompressedLayout {
     /// use rarefy::tensors::{DType, TensorMap};
     ///
     /// let weight = Array2::from_shape_fn((4, 64), |(i, j)| ((i * 64 + j) as f32).sin());
-    /// let q = Linear::symmetric(4)?.per_group(Axis(1), 32).quantize(&weight)?;
+    /// let q = Linear::new(4).per_group(Axis(1), 32).quantize(&weight)?;
     /// let weights = CompressedWeights::of(&q)?;
     /// let layout = CompressedLayout::PackQuantized;
     /// let stored = TensorMap::new(layout.encode("proj", &q, weights, DType::F32)?)?;

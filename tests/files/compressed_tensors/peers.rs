@@ -39,6 +39,8 @@ struct Model {
     name: &'static str,
     dtype: DType,
     ways: Vec<(&'static str, Way)>,
+    /// Whether the config names modules one by one, and no class and no pattern.
+    named: bool,
 }
 
 fn way(layout: &str, scheme: Scheme, granularity: Granularity) -> Way {
@@ -54,6 +56,7 @@ fn models() -> Vec<Model> {
         name,
         dtype,
         ways: vec![("", way)],
+        named: false,
     };
     let (pack, int, naive) = ("pack-quantized", "int-quantized", "naive-quantized");
     let symmetric = |bits| Scheme::symmetric(bits).unwrap();
@@ -137,8 +140,8 @@ fn models() -> Vec<Model> {
             way(naive, float, ROWS),
         ),
     ];
-    models.push(Model {
-        name: "mixed-bf16",
+    let mixed = |name, named| Model {
+        name,
         dtype: DType::Bf16,
         ways: vec![
             ("down_proj", way(pack, symmetric(8), ROWS)),
@@ -146,7 +149,16 @@ fn models() -> Vec<Model> {
             ("v_proj", way(int, symmetric(8), ROWS)),
             ("", way(pack, symmetric(4), GROUPS)),
         ],
-    });
+        named,
+    };
+    models.extend([mixed("mixed-bf16", false), mixed("mixed-named-bf16", true)]);
+    let mut named = whole(
+        "pack-4-group-named-bf16",
+        DType::Bf16,
+        way(pack, symmetric(4), GROUPS),
+    );
+    named.named = true;
+    models.push(named);
     models
 }
 
@@ -251,13 +263,30 @@ fn config(model: &Model) -> Value {
             _ => "float32",
         },
     });
+    let module = |name: &str| name.strip_suffix(".weight").unwrap().to_owned();
     let groups = model.ways.iter().map(|&(end, way)| {
-        let target = match end {
-            "" => "Linear".to_owned(),
-            end => format!("re:.*{end}$"),
+        let targets = match end {
+            _ if model.named => {
+                let ours = |name: &str| {
+                    model
+                        .ways
+                        .iter()
+                        .find(|(end, _)| name.ends_with(end))
+                        .unwrap()
+                        .0
+                        == end
+                };
+                let linear = tensors().into_iter().filter(|(_, _, linear)| *linear);
+                linear
+                    .map(|(name, _, _)| module(&name))
+                    .filter(|name| ours(name))
+                    .collect()
+            }
+            "" => vec!["Linear".to_owned()],
+            end => vec![format!("re:.*{end}$")],
         };
         let weights = CompressedWeights::new(way.scheme, way.granularity).unwrap();
-        CompressedGroup::new([target], way.layout, weights).unwrap()
+        CompressedGroup::new(targets, way.layout, weights).unwrap()
     });
     CompressedConfig::new(groups, ["lm_head"])
         .write_into(llama)
