@@ -53,7 +53,11 @@ pub(crate) fn read_model(model: &dyn TensorSource, stored: usize, tally: &mut Ta
     let mut first = Ok(());
     for info in model.infos() {
         let bytes = info.bytes()?;
-        let read = tally.reading(bytes + stored, || model.tensor(&info.name).map(drop));
+        // Beside the tensor what the file has of it, and a block of values: codes, floats, halves.
+        let block = info.elements()?.min(1 << 17) * 12;
+        let read = tally.reading(bytes + stored + block, || {
+            model.tensor(&info.name).map(drop)
+        });
         first = first.and(read);
     }
     first

@@ -42,5 +42,19 @@ mod numpy;
     feature = "safetensors"
 ))]
 mod ours;
+#[cfg(all(
+    feature = "gptq",
+    feature = "bitsandbytes",
+    feature = "compressed-tensors"
+))]
+mod packed;
+#[cfg(all(
+    feature = "gptq",
+    feature = "bitsandbytes",
+    feature = "compressed-tensors"
+))]
+#[path = "../files/peer_files.rs"]
+#[allow(dead_code, reason = "what the other program needs of it")]
+mod peer_files;
 #[cfg(feature = "safetensors")]
 mod safetensors;

@@ -16,7 +16,7 @@ pub(super) const PARTS: [&str; 4] = [
     ".nested_quant_map",
 ];
 /// Longer texts are none: real ones have some 200 bytes.
-const LONGEST: usize = 1 << 16;
+const LONGEST: usize = 1 << 10;
 
 /// How one tensor is stored.
 #[derive(Debug)]
