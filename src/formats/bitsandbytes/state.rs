@@ -159,7 +159,7 @@ fn json(source: &dyn TensorSource, name: &str) -> Result<Value> {
         Error::File(FileError::CannotHold {
             format: "a quant_state of bitsandbytes",
             what,
-            must: "a JSON of at most 64 KiB",
+            must: "a JSON of at most 1 KiB",
         })
     };
     if bytes > LONGEST {
