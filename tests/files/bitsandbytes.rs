@@ -165,7 +165,7 @@ fn states_that_are_not_understood_are_refused() {
     );
     let long = error(&with(&parts, STATE, text(&" ".repeat(1 << 17))));
     assert!(
-        long.contains("131072 bytes: a JSON of at most 64 KiB"),
+        long.contains("131072 bytes: a JSON of at most 1 KiB"),
         "{long}"
     );
     let other = StoredTensor::of(&Array1::<i32>::zeros(4));

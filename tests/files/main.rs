@@ -49,6 +49,8 @@ mod masks;
 mod npy;
 #[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
 mod peer_files;
+#[cfg(all(feature = "npy", feature = "safetensors"))]
+mod python_readers;
 #[cfg(feature = "recipe")]
 mod recipe;
 #[cfg(feature = "safetensors")]

@@ -110,3 +110,60 @@ fn an_index_costs_a_few_times_its_length() {
     }
     fs::remove_file(&path).unwrap();
 }
+
+/// An array of arrays that have no numbers: 12 bytes each in the file. A vocabulary costs its letters and a number for each.
+#[cfg(feature = "gguf")]
+#[test]
+fn a_header_of_gguf_costs_a_few_times_its_length() {
+    let _alone = alone();
+    let begin = |tensors: u64, keys: u64| {
+        let mut bytes = b"GGUF\x03\x00\x00\x00".to_vec();
+        bytes.extend([tensors, keys].map(u64::to_le_bytes).concat());
+        bytes
+    };
+    let text = |bytes: &mut Vec<u8>, text: &str| {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    };
+    let cost = |what: &str, bytes: Vec<u8>, most: f64| {
+        let size = bytes.len();
+        let mut read = None;
+        let held = held_during(|| read = Some(rarefy::formats::GgufFile::from_bytes(bytes)));
+        let factor = held as f64 / size as f64;
+        println!(
+            "GGUF, {what}: {factor:.2} bytes a byte of {size}, read: {}",
+            read.unwrap().is_ok()
+        );
+        assert!(factor <= most, "{what}: {factor}, at most {most}");
+    };
+    let mut nested = begin(0, 1);
+    text(&mut nested, "k");
+    nested.extend([9_u32.to_le_bytes(), 9_u32.to_le_bytes()].concat());
+    nested.extend(70_000_u64.to_le_bytes());
+    nested.resize(nested.len() + 70_000 * 12, 0);
+    cost("arrays in an array", nested, 16.0);
+    let mut tokens = begin(0, 1);
+    text(&mut tokens, "tokens");
+    tokens.extend([9_u32.to_le_bytes(), 8_u32.to_le_bytes()].concat());
+    tokens.extend(50_000_u64.to_le_bytes());
+    for number in 0..50_000 {
+        text(&mut tokens, &format!("token{number}"));
+    }
+    cost("a vocabulary", tokens, 4.0);
+    let mut keys = begin(0, 30_000);
+    for number in 0..30_000_u32 {
+        text(&mut keys, &format!("{number:x}"));
+        keys.extend([0, 0, 0, 0, 1]);
+    }
+    cost("short keys", keys, 16.0);
+    let mut tensors = begin(20_000, 0);
+    for number in 0..20_000_u64 {
+        text(&mut tensors, &format!("{number:x}"));
+        tensors.extend(1_u32.to_le_bytes());
+        tensors.extend(8_u64.to_le_bytes());
+        tensors.extend(0_u32.to_le_bytes());
+        tensors.extend((number * 32).to_le_bytes());
+    }
+    tensors.resize(tensors.len().next_multiple_of(32) + 20_000 * 32, 0);
+    cost("tensors of a block", tensors, 8.0);
+}

@@ -14,8 +14,18 @@ pub(crate) struct Seed {
 /// What a format needs to have done before its files are looked into: lengths and checksums made right.
 pub(crate) type Seal = fn(&mut Vec<u8>);
 
+/// A change that knows what the file means.
+pub(crate) type Edit = fn(&[u8], &mut ChaCha8Rng) -> Option<Vec<u8>>;
+
+/// What is done to the files of a format beside the changes that know nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Means {
+    pub(crate) seal: Option<Seal>,
+    pub(crate) edit: Option<Edit>,
+}
+
 /// Numbers that arithmetic breaks at.
-const NUMBERS: [u64; 20] = [
+pub(crate) const NUMBERS: [u64; 20] = [
     0,
     1,
     2,
@@ -79,7 +89,7 @@ const WORDS: [&str; 34] = [
 /// Files made of `seeds`: by turns each of a list of changes, while it lasts, and random ones.
 pub(crate) struct Mutations<'a> {
     seeds: &'a [Seed],
-    seal: Option<Seal>,
+    means: Means,
     random: ChaCha8Rng,
     /// Which seed, which byte, which change.
     listed: Option<(usize, usize, usize)>,
@@ -90,10 +100,10 @@ pub(crate) struct Mutations<'a> {
 const LISTED: usize = 7;
 
 impl<'a> Mutations<'a> {
-    pub(crate) fn new(seeds: &'a [Seed], seal: Option<Seal>, number: u64) -> Self {
+    pub(crate) fn new(seeds: &'a [Seed], means: Means, number: u64) -> Self {
         Self {
             seeds,
-            seal,
+            means,
             random: ChaCha8Rng::seed_from_u64(number),
             listed: Some((0, 0, 0)),
             turn: false,
@@ -130,7 +140,7 @@ impl<'a> Mutations<'a> {
             _ => *byte = b'9',
         }
         if place % 2 == 1
-            && let Some(seal) = self.seal
+            && let Some(seal) = self.means.seal
         {
             seal(&mut bytes);
         }
@@ -140,12 +150,18 @@ impl<'a> Mutations<'a> {
     fn next_random(&mut self) -> Vec<u8> {
         let random = &mut self.random;
         let right = &self.seeds[random.random_range(0..self.seeds.len())];
+        if let Some(edit) = self.means.edit
+            && random.random_bool(0.6)
+            && let Some(bytes) = edit(&right.bytes, random)
+        {
+            return bytes;
+        }
         let mut bytes = right.bytes.clone();
         for _ in 0..random.random_range(1..4) {
             let other = &self.seeds[random.random_range(0..self.seeds.len())].bytes;
             change(&mut bytes, right.header, other, random);
         }
-        if let Some(seal) = self.seal
+        if let Some(seal) = self.means.seal
             && random.random_bool(0.7)
         {
             seal(&mut bytes);

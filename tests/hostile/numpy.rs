@@ -2,7 +2,7 @@
 
 use crate::campaign::{Tally, run, scratch};
 use crate::counting::alone;
-use crate::mutate::Seed;
+use crate::mutate::{Means, Seed};
 use crate::safetensors::read_all;
 use rarefy::formats::{NpzFile, NpzWriter, read_npy_tensor, write_npy_tensor};
 use rarefy::tensors::{DType, StoredTensor, TensorSource, TensorSourceExt};
@@ -76,7 +76,14 @@ fn npy() {
     };
     // Parsing is reading: an array's bytes are at most the file's.
     let read = |_: StoredTensor, _: &mut Tally| Ok(());
-    run("npy", &seeds, None, put, |_| read_npy_tensor(&path), read);
+    run(
+        "npy",
+        &seeds,
+        Means::default(),
+        put,
+        |_| read_npy_tensor(&path),
+        read,
+    );
     fs::remove_file(&path).unwrap();
 }
 
@@ -119,7 +126,7 @@ fn npz() {
     run(
         "npz",
         &seeds,
-        None,
+        Means::default(),
         |bytes| bytes,
         NpzFile::from_bytes,
         read,

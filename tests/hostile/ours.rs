@@ -3,7 +3,7 @@
 
 use crate::campaign::{Tally, run, scratch};
 use crate::counting::alone;
-use crate::mutate::Seed;
+use crate::mutate::{Means, Seed};
 use crate::safetensors::seed;
 use ndarray::{Array2, IxDyn};
 use rarefy::Mask;
@@ -89,6 +89,11 @@ fn seal(bytes: &mut Vec<u8>) {
     *bytes = [&(text.len() as u64).to_le_bytes(), &*text, &data].concat();
 }
 
+const MEANS: Means = Means {
+    seal: Some(seal),
+    edit: None,
+};
+
 #[test]
 fn masks() {
     let _alone = alone();
@@ -118,7 +123,7 @@ fn masks() {
     run(
         "MaskFile",
         &seeds,
-        Some(seal),
+        MEANS,
         put,
         |()| MaskFile::read(&path),
         |_, _: &mut Tally| Ok(()),
@@ -157,7 +162,7 @@ fn statistics() {
     run(
         "CalibrationFile",
         &seeds,
-        Some(seal),
+        MEANS,
         put,
         |()| CalibrationFile::read(&path),
         |_, _: &mut Tally| Ok(()),
@@ -201,7 +206,7 @@ fn cache() {
     run(
         "teacher's cache",
         &seeds,
-        Some(seal),
+        MEANS,
         put,
         |()| CacheReader::open(&folder),
         read,

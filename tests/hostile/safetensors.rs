@@ -2,12 +2,18 @@
 
 use crate::campaign::{Tally, files, run, scratch};
 use crate::counting::alone;
-use crate::mutate::{Mutations, Seed};
+use crate::edit::edit;
+use crate::mutate::{Means, Mutations, Seed};
 use rarefy::Result;
 use rarefy::formats::{Checkpoint, SafetensorsFile, SafetensorsWriter};
 use rarefy::tensors::{DType, TensorInfo, TensorSource, TensorSourceExt};
 use std::collections::BTreeMap;
 use std::fs;
+
+const MEANS: Means = Means {
+    seal: Some(seal),
+    edit: Some(edit),
+};
 
 /// The file of these tensors, their bytes counting up.
 pub(crate) fn file_of(infos: Vec<TensorInfo>, texts: BTreeMap<String, String>) -> Vec<u8> {
@@ -114,7 +120,7 @@ fn safetensors() {
     run(
         "safetensors",
         &seeds,
-        Some(seal),
+        MEANS,
         |bytes| bytes,
         SafetensorsFile::from_bytes,
         read,
@@ -126,7 +132,7 @@ fn the_formats_own_library_agrees() {
     let _alone = alone();
     let seeds = seeds();
     let (mut both, mut neither, mut twice) = (0, 0, 0);
-    for bytes in Mutations::new(&seeds, Some(seal), 3).take(files() / 4) {
+    for bytes in Mutations::new(&seeds, MEANS, 3).take(files() / 4) {
         let ours = SafetensorsFile::from_bytes(bytes.clone());
         match (ours, ::safetensors::SafeTensors::deserialize(&bytes)) {
             (Ok(ours), Ok(theirs)) => {
@@ -208,7 +214,7 @@ fn index() {
     run(
         "index of safetensors",
         &seeds,
-        None,
+        Means::default(),
         put,
         |()| Checkpoint::open(&path),
         read,

@@ -16,7 +16,7 @@ pub(super) const PARTS: [&str; 4] = [
     ".nested_quant_map",
 ];
 /// Longer texts are none: real ones have some 200 bytes.
-const LONGEST: usize = 1 << 16;
+const LONGEST: usize = 1 << 10;
 
 /// How one tensor is stored.
 #[derive(Debug)]
@@ -159,7 +159,7 @@ fn json(source: &dyn TensorSource, name: &str) -> Result<Value> {
         Error::File(FileError::CannotHold {
             format: "a quant_state of bitsandbytes",
             what,
-            must: "a JSON of at most 64 KiB",
+            must: "a JSON of at most 1 KiB",
         })
     };
     if bytes > LONGEST {

@@ -182,7 +182,6 @@ impl Header {
         let read = header.deserialize(&mut json).and_then(|()| json.end());
         read.map_err(|error| error.to_string())?;
         header.sort();
-        header.check(data)?;
         let infos = &header.infos;
         let name = |number: usize| infos[number].name.as_str();
         let mut by_name: Vec<usize> = (0..infos.len()).collect();
@@ -191,6 +190,8 @@ impl Header {
             return Err(twice(name(pair[0])));
         }
         header.by_name = by_name;
+        // After names: of two entries of one name the offsets may be the same.
+        header.check(data)?;
         Ok(header)
     }
 
