@@ -85,4 +85,7 @@ pub mod guide {
 
     #[doc = include_str!("../docs/quantization.md")]
     pub mod quantization {}
+
+    #[doc = include_str!("../docs/reliability.md")]
+    pub mod reliability {}
 }
