@@ -97,3 +97,5 @@ pub use torch_pruning::TorchPruning;
 
 #[cfg(feature = "recipe")]
 pub(crate) use file::{damaged, failed, write_file};
+#[cfg(feature = "recipe")]
+pub(crate) use safetensors::INDEX;

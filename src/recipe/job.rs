@@ -1,13 +1,14 @@
 //! Applies a recipe to a model.
 
+use super::change::{Buffers, Change};
 use super::plan::{Plan, Step};
 use super::sink::Sink;
 use super::threshold::Threshold;
-use super::{Output, Pruning, Recipe, Shard, change, configure, parts};
+use super::{Output, Pruning, Recipe, Shard, configure, parts};
 use crate::error::{Error, FileError, Result};
-use crate::formats::{failed, write_index};
+use crate::formats::{INDEX, failed, write_index};
 use crate::report::{Report, TensorReport};
-use crate::tensors::{TensorInfo, TensorSource};
+use crate::tensors::TensorSource;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -154,9 +155,15 @@ impl<'a> Job<'a> {
         let Prepared { plan, thresholds } = plan;
         let mut rows = Vec::new();
         let mut files = Vec::new();
+        let mut buffers = Buffers::default();
         for file in (0..plan.files.len()).filter(|&file| self.shard.has(file)) {
             let path = folder.join(plan.file_name(&self.recipe.output, file));
-            let of_file = self.write_file(&path, &plan, file, &thresholds, &mut watch)?;
+            let of_file = self.write_file(
+                (&path, file),
+                &plan,
+                &thresholds,
+                (&mut watch, &mut buffers),
+            )?;
             if self.shard.of() > 1 {
                 parts::write(folder, (file, plan.files.len()), self.recipe, &of_file)?;
             }
@@ -273,15 +280,15 @@ impl<'a> Job<'a> {
         Ok(sum)
     }
 
-    /// Fails if the folder has tensors that the result would not replace.
+    /// Fails if the folder has tensors that the result would not replace. The index of those that it will replace goes
+    /// first, so that at no moment files of two results look like one model.
     fn check_folder(&self, folder: &Path, plan: &Plan) -> Result<()> {
         let count = plan.files.len();
         let names: BTreeSet<String> = (0..count)
             .map(|file| plan.file_name(&self.recipe.output, file))
             .collect();
-        let failed = failed("list", folder);
-        for entry in fs::read_dir(folder).map_err(&failed)? {
-            let name = entry.map_err(&failed)?.file_name();
+        for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
+            let name = entry.map_err(failed("list", folder))?.file_name();
             let name = name.to_string_lossy();
             let of_model = name.ends_with(".safetensors") || name.ends_with(".gguf");
             let index = name.ends_with(".index.json") && count == 1;
@@ -291,24 +298,28 @@ impl<'a> Job<'a> {
                 }));
             }
         }
+        let index = folder.join(INDEX);
+        if index.exists() {
+            fs::remove_file(&index).map_err(failed("remove", &index))?;
+        }
         Ok(())
     }
 
     fn write_file(
         &self,
-        path: &Path,
+        (path, file): (&Path, usize),
         plan: &Plan,
-        file: usize,
         thresholds: &[(usize, Threshold)],
-        watch: &mut Watch<'_>,
+        (watch, buffers): (&mut Watch<'_>, &mut Buffers),
     ) -> Result<Vec<TensorReport>> {
-        let mut sink = Sink::create(path, &self.recipe.output, self.source.infos(), plan, file)?;
+        let infos = self.source.infos();
+        let mut sink = Sink::create(path, &self.recipe.output, infos, plan, file)?;
         let mut rows = Vec::new();
         for step in &plan.steps[plan.files[file].clone()] {
-            let info = &self.source.infos()[step.tensor];
+            let info = &infos[step.tensor];
             // Before the work, so that the name is that of the tensor that takes the time.
             watch.step(&info.name, 0)?;
-            let row = self.write_step(step, info, thresholds, &mut sink);
+            let row = self.write_step(step, thresholds, &mut sink, buffers);
             rows.extend(row.map_err(|error| error.in_tensor(&*info.name))?);
             watch.step(&info.name, info.bytes()? as u64)?;
         }
@@ -319,24 +330,23 @@ impl<'a> Job<'a> {
     fn write_step(
         &self,
         step: &Step,
-        info: &TensorInfo,
         thresholds: &[(usize, Threshold)],
         sink: &mut Sink,
+        buffers: &mut Buffers,
     ) -> Result<Option<TensorReport>> {
         let Some(number) = step.rule else {
             sink.copy(self.source, step.tensor)?;
             return Ok(None);
         };
         let threshold = thresholds.iter().find(|(rule, _)| *rule == number);
-        let threshold = threshold.map(|(_, threshold)| threshold);
-        let change = change::Change {
+        let change = Change {
             source: self.source,
-            info,
+            info: &self.source.infos()[step.tensor],
             rule: &self.recipe.rules[number],
             step,
-            threshold,
+            threshold: threshold.map(|(_, threshold)| threshold),
         };
-        change.write(sink).map(Some)
+        change.write(sink, buffers).map(Some)
     }
 
     /// Writes what makes files a model.
