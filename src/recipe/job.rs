@@ -46,7 +46,7 @@ pub struct Progress<'a> {
 }
 
 /// What a [`Job`] did.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Done {
     /// A row for each tensor that a rule changed. Of a part of a job, for those of its files.

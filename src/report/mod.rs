@@ -45,6 +45,7 @@ use ndarray::{ArrayRef, Dimension};
 
 /// What compression did to each tensor of a model, and in total; to its answers; and to its speed.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Report {
     tensors: Vec<TensorReport>,
     drift: Option<Drift>,
