@@ -4,6 +4,7 @@ use super::DType;
 use crate::error::{Error, FileError, Result};
 use crate::float::Float;
 use crate::kernels::halves;
+use crate::kernels::minifloat::round_to_odd;
 use crate::kernels::real::{Real, Sealed};
 use crate::shape;
 use half::{bf16, f16};
@@ -244,6 +245,8 @@ fn append_floats<F: Float>(
     dtype: DType,
     bytes: &mut Vec<u8>,
 ) -> Result<(), NoFloat> {
+    // Not by half's `from_f64`: it does not look at the lower half of an f64, and takes what is a little above the middle
+    // of two numbers for the middle.
     for (place, value) in values.enumerate() {
         let wide = value.widen();
         let finite = match dtype {
@@ -257,12 +260,12 @@ fn append_floats<F: Float>(
                 single.is_finite()
             }
             DType::F16 => {
-                let half = f16::from_f64(wide);
+                let half = f16::from_f32(round_to_odd(wide));
                 bytes.extend_from_slice(&half.to_le_bytes());
                 half.is_finite()
             }
             DType::Bf16 => {
-                let half = bf16::from_f64(wide);
+                let half = bf16::from_f32(round_to_odd(wide));
                 bytes.extend_from_slice(&half.to_le_bytes());
                 half.is_finite()
             }

@@ -27,5 +27,7 @@ mod compressed_tensors;
 mod folder;
 #[cfg(feature = "masks")]
 mod masks;
+#[cfg(feature = "tensors")]
+mod rounding;
 #[cfg(feature = "serde")]
 mod serialise;
