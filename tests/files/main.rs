@@ -56,6 +56,8 @@ mod recipe;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 #[cfg(feature = "safetensors")]
+mod safetensors_damage;
+#[cfg(feature = "safetensors")]
 mod saves;
 #[cfg(feature = "serde")]
 mod serialise;
