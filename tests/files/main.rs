@@ -58,6 +58,8 @@ mod rounding;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 #[cfg(feature = "safetensors")]
+mod safetensors_damage;
+#[cfg(feature = "safetensors")]
 mod saves;
 #[cfg(feature = "serde")]
 mod serialise;

@@ -1,5 +1,11 @@
 //! NumPy's files: read as NumPy wrote them, written as NumPy would, and errors for all else.
 
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "small numbers of the tests' own"
+)]
+
 use crate::folder::Folder;
 use ndarray::{Array2, ArrayD, Axis, IxDyn, array};
 use rarefy::formats::{NpzFile, NpzWriter, read_npy, read_npy_tensor, write_npy, write_npy_tensor};
@@ -148,12 +154,9 @@ fn arrays_come_back_in_any_memory_order() {
     assert_eq!(read_npy::<bool>(&path).unwrap(), kept.into_dyn());
     #[cfg(feature = "half")]
     {
-        let halves = array.mapv(rarefy::half::f16::from_f32);
+        let halves = array.mapv(half::f16::from_f32);
         write_npy(&path, &halves).unwrap();
-        assert_eq!(
-            read_npy::<rarefy::half::f16>(&path).unwrap(),
-            halves.into_dyn()
-        );
+        assert_eq!(read_npy::<half::f16>(&path).unwrap(), halves.into_dyn());
     }
     for dtype in DType::ALL {
         let tensor = StoredTensor::new(*dtype, vec![8], vec![0; dtype.bits()]).unwrap();

@@ -1,6 +1,12 @@
 //! Files of ours, read by the libraries of their formats: run where `RAREFY_PYTHON` names a Python that has safetensors and
 //! NumPy, as in `.ci/python-readers.sh`.
 
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "small numbers of the tests' own"
+)]
+
 use crate::folder::Folder;
 use ndarray::{ArrayD, IxDyn};
 use rarefy::formats::{NpzWriter, SafetensorsWriter, write_npy_tensor};
