@@ -6,12 +6,13 @@ use super::layout::{Layout, module};
 use super::plan::Step;
 use super::sink::Sink;
 use super::threshold::Threshold;
-use crate::error::{Error, Result};
+use crate::error::{Error, FileError, Result};
 use crate::float::Float;
 use crate::formats::{GptqWeights, KeptWeights};
 use crate::mask::Mask;
 use crate::quantize::BlockTensor;
 use crate::report::TensorReport;
+use crate::shape;
 use crate::tensors::{DType, StoredTensor, TensorInfo, TensorSource, TensorSourceExt};
 use ndarray::{ArrayD, ArrayView1, IxDyn};
 
@@ -154,11 +155,29 @@ impl Change<'_> {
         Ok(Some(mask))
     }
 
-    fn write_floats<F: Float>(&self, weights: &ArrayD<F>, sink: &mut Sink) -> Result<()> {
-        for block in weights.as_slice().unwrap_or(&[]).chunks(BLOCK) {
-            let stored = StoredTensor::of_floats(&ArrayView1::from(block), self.info.dtype)?;
+    /// Writes floats in the tensor's own type, and puts what they became in their place.
+    fn write_floats<F: Float>(&self, weights: &mut ArrayD<F>, sink: &mut Sink) -> Result<()> {
+        let blocks = weights.as_slice_mut().unwrap_or(&mut []).chunks_mut(BLOCK);
+        for (number, block) in blocks.enumerate() {
+            let stored = StoredTensor::of_floats(&ArrayView1::from(&*block), self.info.dtype);
+            let stored = stored.map_err(|error| self.placed(error, number * BLOCK))?;
             sink.append(&self.info.name, stored.bytes())?;
+            for (weight, stored) in block.iter_mut().zip(stored.floats::<F>()?) {
+                *weight = stored;
+            }
         }
         Ok(())
+    }
+
+    /// An error about an element of a block that begins at this place.
+    fn placed(&self, error: Error, start: usize) -> Error {
+        match error {
+            Error::File(FileError::TooLarge { dtype, index }) => {
+                let place = start + index.first().copied().unwrap_or(0);
+                let index = shape::index_of(place, &self.info.shape);
+                Error::File(FileError::TooLarge { dtype, index })
+            }
+            other => other,
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::{Component, Path};
 
 /// The name that the index has in a folder.
-pub(crate) const INDEX: &str = "model.safetensors.index.json";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
 /// Longer files than this are no index of a model: a name for each of a million tensors.
 const LONGEST: u64 = 100_000_000;
 

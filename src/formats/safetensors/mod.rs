@@ -10,6 +10,3 @@ pub use checkpoint::Checkpoint;
 pub use index::write_index;
 pub use reader::SafetensorsFile;
 pub use writer::SafetensorsWriter;
-
-#[cfg(feature = "recipe")]
-pub(crate) use index::INDEX;
