@@ -350,13 +350,19 @@ fn words_of_gptq_come_back() {
 fn a_model_of_unknown_codes_is_not_taken_for_floats() {
     let folder = Folder::new("recipe-unknown");
     let model = model();
-    let config = serde_json::json!({ "quantization_config": { "quant_method": "quip" } });
     let recipe = Recipe::new(Vec::new());
     Job::new(&model, &recipe)
         .unwrap()
-        .config(config)
         .run(folder.path(), go_on)
         .unwrap();
+    let said = |method: &str| {
+        let config = format!(r#"{{"quantization_config": {{{method}}}}}"#);
+        fs::write(folder.path().join("config.json"), config).unwrap();
+    };
+    said(r#""load_in_4bit": true"#);
+    let error = open_model(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("quant_method is missing"), "{error}");
+    said(r#""quant_method": "quip""#);
     let error = open_model(folder.path()).unwrap_err().to_string();
     assert!(error.contains("quant_method is \"quip\""), "{error}");
 }
