@@ -39,10 +39,10 @@ impl Arguments {
                     let shard = value()?
                         .parse()
                         .map_err(|error| format!("--shard: {error}"))?;
-                    what = What::Part(shard);
+                    what = once(what, What::Part(shard))?;
                 }
-                "--join" => what = What::Join,
-                "--quick" => what = What::Quick,
+                "--join" => what = once(what, What::Join)?,
+                "--quick" => what = once(what, What::Quick)?,
                 flag if flag.starts_with("--") => return Err(format!("unknown argument {flag}")),
                 folder => folders.push(PathBuf::from(folder)),
             }
@@ -60,5 +60,13 @@ impl Arguments {
             report,
             what,
         })
+    }
+}
+
+/// One thing at a time.
+fn once(known: What, new: What) -> Result<What, String> {
+    match known {
+        What::All => Ok(new),
+        _ => Err("one of --shard, --join and --quick".to_owned()),
     }
 }

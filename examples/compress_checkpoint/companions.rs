@@ -5,25 +5,59 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-/// The configuration of the model in a folder.
+/// The configuration of a model: in its folder, or beside its file.
 pub fn config(from: &Path) -> Result<Option<Value>, Box<dyn Error>> {
-    let path = from.join("config.json");
+    let folder = if from.is_dir() {
+        from
+    } else {
+        from.parent().unwrap_or(Path::new("."))
+    };
+    let path = folder.join("config.json");
     if !path.is_file() {
         return Ok(None);
     }
-    let mut config: Value = serde_json::from_slice(&fs::read(path)?)?;
-    // What codes were before says nothing of what they are now.
-    if let Some(keys) = config.as_object_mut() {
-        keys.remove("quantization_config");
-    }
-    Ok(Some(config))
+    Ok(Some(serde_json::from_slice(&fs::read(path)?)?))
 }
 
-/// Copies what is neither tensors nor configuration, and not there yet.
+/// Copies what is neither tensors nor configuration, and not there yet; folders one deep, as that of a pooling layer.
 pub fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
-    if !from.is_dir() {
-        return Ok(());
+    let from = if from.is_dir() {
+        from
+    } else {
+        from.parent().unwrap_or(Path::new("."))
+    };
+    let result = fs::canonicalize(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let there = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            // The result may lie inside of the model.
+            let inside = result.starts_with(fs::canonicalize(&path)?);
+            let is_hidden = there
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if !inside && !is_hidden {
+                copy_files(&path, &there, &[])?;
+            }
+        }
     }
+    copy_files(from, to, &["config.json", "quantize_config.json"])
+}
+
+fn copy_files(from: &Path, to: &Path, but: &[&str]) -> Result<(), Box<dyn Error>> {
+    /// How files with weights end.
+    const WEIGHTS: [&str; 10] = [
+        ".safetensors",
+        ".index.json",
+        ".bin",
+        ".gguf",
+        ".pt",
+        ".pth",
+        ".onnx",
+        ".h5",
+        ".msgpack",
+        ".ot",
+    ];
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
         let name = path
@@ -31,29 +65,12 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let is_model = [
-            ".safetensors",
-            ".index.json",
-            ".bin",
-            ".gguf",
-            ".pt",
-            ".onnx",
-        ]
-        .iter()
-        .any(|end| name.ends_with(end));
-        let known =
-            name == "config.json" || name == "quantize_config.json" || name.starts_with('.');
-        let there = to.join(&name);
-        if path.is_dir() && !known {
-            // As the folder of a pooling layer: small, one deep.
-            fs::create_dir_all(&there)?;
-            copy(&path, &there)?;
-            let config = path.join("config.json");
-            if config.is_file() {
-                fs::copy(config, there.join("config.json"))?;
-            }
-        } else if !is_model && !known && !there.exists() {
-            fs::copy(&path, there)?;
+        let is_left = WEIGHTS.iter().any(|end| name.ends_with(end))
+            || name.starts_with('.')
+            || but.contains(&&*name);
+        if path.is_file() && !is_left && !to.join(&name).exists() {
+            fs::create_dir_all(to)?;
+            fs::copy(&path, to.join(&name))?;
         }
     }
     Ok(())

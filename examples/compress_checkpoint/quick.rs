@@ -23,7 +23,8 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     for file in files {
         let recipe: Recipe = serde_json::from_slice(&fs::read(&file)?)?;
         let done = Job::new(&model, &recipe)?.run(&folder, |_| ControlFlow::Continue(()));
-        fs::remove_dir_all(&folder)?;
+        // An error before there was a folder is the one to tell of.
+        let _ = fs::remove_dir_all(&folder);
         println!("{}", file.file_name().unwrap_or_default().to_string_lossy());
         super::tell(&done?, &recipe);
         println!();

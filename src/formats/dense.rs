@@ -1,8 +1,9 @@
 //! A checkpoint of packed weights as the dense tensors that they stand for.
 
 use crate::error::{Error, FileError, Result};
+use crate::kernels::halves;
 use crate::tensors::{DType, TensorInfo, TensorSource};
-use half::{bf16, f16};
+use half::bf16;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::Range;
@@ -119,13 +120,13 @@ impl<S: TensorSource, D: Decoder> Dense<S, D> {
         let size = info.dtype.bits() / 8;
         let elements = from / size..end.div_ceil(size);
         let most = elements.len().min(BLOCK);
-        let (mut values, mut encoded) = (vec![0.0; most], Vec::with_capacity(most * size));
+        let (mut values, mut encoded) = (vec![0.0; most], vec![0; most * size]);
         for first in elements.clone().step_by(BLOCK) {
             let values = &mut values[..BLOCK.min(elements.end - first)];
             let decoded = self.decoder.decode(&self.source, made, first, values);
             decoded.map_err(|error| error.in_tensor(&*info.name))?;
-            encoded.clear();
-            encode(values, info.dtype, &mut encoded);
+            let encoded = &mut encoded[..values.len() * size];
+            encode(values, info.dtype, encoded);
             // The first and the last element may be asked for in part.
             let there = first * size..first * size + encoded.len();
             let wanted = there.start.max(from)..there.end.min(end);
@@ -140,14 +141,20 @@ fn shifted(range: &Range<usize>, by: usize) -> Range<usize> {
     range.start - by..range.end - by
 }
 
-/// Appends the values, each rounded once to a type of floats, half to even; what is too large becomes infinite, as it does
-/// for those who multiply in that type.
-fn encode(values: &[f32], dtype: DType, bytes: &mut Vec<u8>) {
-    for &value in values {
-        match dtype {
-            DType::F16 => bytes.extend_from_slice(&f16::from_f32(value).to_le_bytes()),
-            DType::Bf16 => bytes.extend_from_slice(&bf16::from_f32(value).to_le_bytes()),
-            _ => bytes.extend_from_slice(&value.to_le_bytes()),
+/// The values, each rounded once to a type of floats, half to even; what is too large becomes infinite, as it does for those
+/// who multiply in that type.
+fn encode(values: &[f32], dtype: DType, bytes: &mut [u8]) {
+    match dtype {
+        DType::F16 => halves::narrow_bytes(values, bytes.as_chunks_mut().0),
+        DType::Bf16 => {
+            for (bytes, &value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+                *bytes = bf16::from_f32(value).to_le_bytes();
+            }
+        }
+        _ => {
+            for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+                *bytes = value.to_le_bytes();
+            }
         }
     }
 }

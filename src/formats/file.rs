@@ -62,6 +62,21 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, &[bytes])
 }
 
+/// What a JSON file says; longer ones than any that belongs to a model are not read.
+#[cfg(feature = "recipe")]
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    /// A report on a million tensors.
+    const LONGEST: u64 = 1 << 28;
+    let file = File::open(path).map_err(failed("read", path))?;
+    let mut text = Vec::new();
+    let read = io::Read::read_to_end(&mut io::Read::take(file, LONGEST + 1), &mut text);
+    read.map_err(failed("read", path))?;
+    if text.len() as u64 > LONGEST {
+        return Err(damaged(path, "it is longer than any file of its kind"));
+    }
+    serde_json::from_slice(&text).map_err(|error| damaged(path, error.to_string()))
+}
+
 /// A file that is written beside its place and comes there as a whole or not at all.
 ///
 /// It is `NAME.partial` until [`finish`](Self::finish) brings it to the disk and renames it. What is dropped before is

@@ -61,9 +61,24 @@ impl KeptWeights {
         dtype: DType,
     ) -> Result<Self> {
         shape::check_same("weights", weights.shape(), "mask", mask.shape())?;
-        let kept = weights.iter().zip(mask.iter()).filter(|(_, kept)| *kept);
-        let kept: Array1<F> = kept.map(|(weight, _)| *weight).collect();
-        let values = StoredTensor::of_floats(&kept, dtype)?;
+        let mut kept = weights.iter().zip(mask.iter()).filter(|(_, kept)| *kept);
+        let size = dtype.bits() / 8;
+        let mut bytes = Vec::with_capacity(mask.kept().saturating_mul(size));
+        loop {
+            // In blocks, as floats are up to four times as large as what is stored.
+            const BLOCK: usize = 1 << 16;
+            let block: Array1<F> = kept
+                .by_ref()
+                .take(BLOCK)
+                .map(|(weight, _)| *weight)
+                .collect();
+            bytes.extend_from_slice(StoredTensor::of_floats(&block, dtype)?.bytes());
+            if block.len() < BLOCK {
+                break;
+            }
+        }
+        drop(kept);
+        let values = StoredTensor::new(dtype, vec![mask.kept()], bytes)?;
         Ok(Self { mask, values })
     }
 
@@ -138,7 +153,9 @@ impl KeptWeights {
             };
             negative.in_tensor(part("shape"))
         })?;
-        let expected = shape::count(&shape)?.div_ceil(8);
+        let expected = shape::count(&shape)
+            .map_err(|error| error.in_tensor(part("shape")))?
+            .div_ceil(8);
         let info = source.info(&part("mask"))?;
         if info.shape != [expected] {
             let wrong = Error::File(FileError::WrongShape {
@@ -157,6 +174,13 @@ impl KeptWeights {
         let mask = Mask::from_parts(shape, words.collect())
             .map_err(|error| error.in_tensor(part("mask")))?;
         let info = source.info(&part("kept"))?;
+        if !info.dtype.is_float() {
+            let wrong = Error::File(FileError::WrongDType {
+                given: info.dtype.name(),
+                expected: "F16, BF16, F32 or F64",
+            });
+            return Err(wrong.in_tensor(part("kept")));
+        }
         if info.shape != [mask.kept()] {
             let wrong = Error::File(FileError::WrongShape {
                 given: info.shape.clone(),
@@ -165,12 +189,6 @@ impl KeptWeights {
             return Err(wrong.in_tensor(part("kept")));
         }
         let values = source.tensor(&part("kept"))?;
-        if !values.dtype().is_float() {
-            // The one error that says which types are.
-            values
-                .floats::<f64>()
-                .map_err(|error| error.in_tensor(part("kept")))?;
-        }
         Ok(Self { mask, values })
     }
 

@@ -96,4 +96,4 @@ pub use safetensors::{Checkpoint, SafetensorsFile, SafetensorsWriter, write_inde
 pub use torch_pruning::TorchPruning;
 
 #[cfg(feature = "recipe")]
-pub(crate) use file::{damaged, failed, write_file};
+pub(crate) use file::{failed, read_json, write_file};

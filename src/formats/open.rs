@@ -5,10 +5,9 @@ use super::{
     GgufFile, GptqCheckpoint, GptqConfig, TorchPruning,
 };
 use crate::error::{Error, FileError, Result};
-use crate::formats::file::{damaged, failed};
+use crate::formats::file::read_json;
 use crate::tensors::{TensorInfo, TensorSource};
 use serde_json::Value;
-use std::fs;
 use std::path::Path;
 
 /// Opens the model at `path`, whatever its format, as tensors that a recipe can read.
@@ -31,7 +30,7 @@ pub fn open_model(path: impl AsRef<Path>) -> Result<Box<dyn TensorSource>> {
     let Some(config) = config(checkpoint.folder())? else {
         return of_floats(checkpoint);
     };
-    match method(&config) {
+    match method(&config)? {
         Some("compressed-tensors") => {
             let config = CompressedConfig::from_json(&config)?;
             Ok(Box::new(Decompressed::new(checkpoint, config)?))
@@ -46,11 +45,7 @@ pub fn open_model(path: impl AsRef<Path>) -> Result<Box<dyn TensorSource>> {
         }
         Some("bitsandbytes") => Ok(Box::new(BitsAndBytesCheckpoint::new(checkpoint)?)),
         None => of_floats(checkpoint),
-        Some(other) => Err(Error::File(FileError::Setting {
-            key: "quantization_config.quant_method".to_owned(),
-            given: format!("{other:?}"),
-            must: "\"compressed-tensors\", \"gptq\", \"awq\" or \"bitsandbytes\"",
-        })),
+        Some(other) => Err(unknown(format!("{other:?}"))),
     }
 }
 
@@ -70,20 +65,34 @@ fn of_floats(checkpoint: Checkpoint) -> Result<Box<dyn TensorSource>> {
 /// The configuration in a folder, if there is one.
 fn config(folder: &Path) -> Result<Option<Value>> {
     let path = folder.join("config.json");
-    if !path.is_file() {
-        return Ok(None);
+    if path.is_file() {
+        read_json(&path).map(Some)
+    } else {
+        Ok(None)
     }
-    let text = fs::read(&path).map_err(failed("read", &path))?;
-    let config = serde_json::from_slice(&text);
-    config
-        .map(Some)
-        .map_err(|error| damaged(&path, error.to_string()))
 }
 
-/// How a model's codes are laid out.
-fn method(config: &Value) -> Option<&str> {
-    config
-        .get("quantization_config")?
-        .get("quant_method")?
-        .as_str()
+/// How a model's codes are laid out; `None` if it has floats.
+fn method(config: &Value) -> Result<Option<&str>> {
+    let Some(said) = config
+        .get("quantization_config")
+        .filter(|said| !said.is_null())
+    else {
+        return Ok(None);
+    };
+    let method = said.get("quant_method");
+    match method.and_then(Value::as_str) {
+        Some(method) => Ok(Some(method)),
+        None => Err(unknown(
+            method.map_or_else(|| "missing".to_owned(), Value::to_string),
+        )),
+    }
+}
+
+fn unknown(given: String) -> Error {
+    Error::File(FileError::Setting {
+        key: "quantization_config.quant_method".to_owned(),
+        given,
+        must: "\"compressed-tensors\", \"gptq\", \"awq\" or \"bitsandbytes\"",
+    })
 }

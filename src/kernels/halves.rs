@@ -71,6 +71,56 @@ pub(crate) fn widen_upper_bytes<F: Real>(from: &[[u8; 2]], to: &mut [F]) {
     );
 }
 
+/// The bits of the f16 that is nearest to a number, half to even; what is too large is infinite.
+#[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+#[inline(always)]
+fn nearest(value: f32) -> u16 {
+    const LEAST_NORMAL: u32 = (127 - 14) << 23;
+    const BIAS: u32 = (127 - 15) << 23;
+    const INFINITE: u32 = 0x7C00 << 13;
+    let bits = value.to_bits();
+    let magnitude = bits & 0x7FFF_FFFF;
+    // Adds just below half of the last place, and the rest where that is odd; a carry moves the exponent as it should.
+    let rounded = magnitude
+        .wrapping_sub(BIAS)
+        .wrapping_add(0xFFF + (magnitude >> 13 & 1));
+    let normal = rounded.min(INFINITE) >> 13;
+    // Between a half and 1 the last place of an f32 is that of the least f16, so the sum rounds where it should.
+    let subnormal = (f32::from_bits(magnitude) + 0.5)
+        .to_bits()
+        .wrapping_sub(0.5_f32.to_bits());
+    let finite = if magnitude < LEAST_NORMAL {
+        subnormal
+    } else {
+        normal
+    };
+    let not_a_number = 0x7E00 | magnitude >> 13 & 0x3FF;
+    let magnitude = if magnitude > f32::INFINITY.to_bits() {
+        not_a_number
+    } else {
+        finite
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "all is in the lower half by now"
+    )]
+    let bits = (bits >> 16 & 0x8000 | magnitude) as u16;
+    bits
+}
+
+/// Numbers as little-endian bytes of the f16s that are nearest, half to even; what is too large is infinite.
+#[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+pub(crate) fn narrow_bytes(from: &[f32], to: &mut [[u8; 2]]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for (to, &from) in to.iter_mut().zip(from) {
+                *to = nearest(from).to_le_bytes();
+            }
+        },
+    );
+}
+
 #[cfg(all(test, feature = "tensors"))]
 mod tests {
     use super::{widen_bytes, widen_upper_bytes};
@@ -102,5 +152,24 @@ mod tests {
     fn every_half_in_bytes_keeps_its_value() {
         check::<f32>();
         check::<f64>();
+    }
+
+    /// All numbers of few bits of fraction, their neighbours, and those halfway between f16s.
+    #[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+    #[test]
+    fn numbers_become_the_nearest_halves() {
+        let around = |bits: u32| [-2, -1, 0, 1, 2].map(|by| bits.wrapping_add_signed(by));
+        let ends = (0..=u16::MAX).map(|upper| u32::from(upper) << 16);
+        let halfway = (0..1 << 20).map(|upper: u32| upper << 12);
+        let bits = ends.chain(halfway).flat_map(around);
+        let numbers: Vec<f32> = bits.map(f32::from_bits).collect();
+        forced::at_every_level(|level| {
+            let mut halves = vec![[0; 2]; numbers.len()];
+            super::narrow_bytes(&numbers, &mut halves);
+            for (number, &half) in numbers.iter().zip(&halves) {
+                let right = f16::from_f32(*number).to_le_bytes();
+                assert_eq!(half, right, "{number:e}, {:x}, {level:?}", number.to_bits());
+            }
+        });
     }
 }

@@ -76,6 +76,8 @@ pub use pruner::{Pruner, PrunerExt};
 pub use random::{RandomStructured, random_structured, random_unstructured};
 pub use regrow::{Regrown, regrow_at_random, regrow_by_gradient};
 pub use rules::{CountRule, NanRule, Profile, Rules, Scope, TieRule};
+#[cfg(feature = "recipe")]
+pub(crate) use semi_structured::check_group;
 pub use semi_structured::{Search, SemiStructured, semi_structured};
 pub use shrink::{CoupledAxes, CoupledAxis, Shrinkage, UnitScore};
 #[cfg(feature = "half")]

@@ -107,7 +107,7 @@ impl<I> SemiStructured<I> {
     clippy::cast_precision_loss,
     reason = "a number for a message; lengths above 2⁵³ do not occur"
 )]
-fn check_group(keep: usize, of: usize) -> Result<()> {
+pub(crate) fn check_group(keep: usize, of: usize) -> Result<()> {
     if of == 0 {
         return Err(Error::NumberOutOfRange {
             what: "length of a group",

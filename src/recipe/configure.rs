@@ -12,12 +12,24 @@ use serde_json::{Value, json};
 /// The class of layers that other programs look for.
 const LINEAR: &str = "Linear";
 
+/// What says how codes are laid out.
+const CODES: &str = "quantization_config";
+
+/// The configuration without what it says of codes, which are written anew or not at all.
+pub(super) fn without_codes(config: &Value) -> Value {
+    let mut config = config.clone();
+    if let Some(keys) = config.as_object_mut() {
+        keys.remove(CODES);
+    }
+    config
+}
+
 /// The configuration with what compressed-tensors needs to know.
 ///
 /// Where all codes are of one kind, all linear layers are said to be of it, but for those with weights that are left. Where
 /// there are several, each names its modules.
 pub(super) fn compressed(
-    config: Option<&Value>,
+    config: Option<Value>,
     infos: &[TensorInfo],
     plan: &Plan,
 ) -> Result<Value> {
@@ -49,12 +61,12 @@ pub(super) fn compressed(
         let targets = if one { vec![LINEAR] } else { modules };
         written.push(CompressedGroup::new(targets, layout, weights)?);
     }
-    let base = config.cloned().unwrap_or_else(|| json!({}));
+    let base = config.unwrap_or_else(|| json!({}));
     CompressedConfig::new(written, ignored).write_into(base)
 }
 
 /// The configuration with what readers of GPTQ need to know: one number of bits and one size of groups for all.
-pub(super) fn gptq(config: Option<&Value>, plan: &Plan) -> Result<Option<Value>> {
+pub(super) fn gptq(config: Option<Value>, plan: &Plan) -> Result<Option<Value>> {
     let mut kind = None;
     for step in &plan.steps {
         let Layout::Gptq {
@@ -76,13 +88,20 @@ pub(super) fn gptq(config: Option<&Value>, plan: &Plan) -> Result<Option<Value>>
         kind = kind.map(|(kind, all)| (kind, all && symmetric));
     }
     let Some(((bits, group), symmetric)) = kind else {
-        return Ok(config.cloned());
+        return Ok(config);
     };
     let mut said = GptqConfig::new(bits, group);
     said.sym = symmetric;
-    let mut written = config.cloned().unwrap_or_else(|| json!({}));
-    if let Some(keys) = written.as_object_mut() {
-        keys.insert("quantization_config".to_owned(), said.to_json());
-    }
+    let mut written = config.unwrap_or_else(|| json!({}));
+    match written.as_object_mut() {
+        Some(keys) => keys.insert(CODES.to_owned(), said.to_json()),
+        None => {
+            return Err(Error::File(FileError::Setting {
+                key: "config".to_owned(),
+                given: written.to_string(),
+                must: "an object",
+            }));
+        }
+    };
     Ok(Some(written))
 }

@@ -1,13 +1,14 @@
 //! Applies a recipe to a model.
 
+use super::change::{Buffers, Change};
 use super::plan::{Plan, Step};
 use super::sink::Sink;
 use super::threshold::Threshold;
-use super::{Output, Pruning, Recipe, Shard, change, configure, parts};
+use super::{Output, Pruning, Recipe, Shard, configure, parts};
 use crate::error::{Error, FileError, Result};
 use crate::formats::{failed, write_index};
 use crate::report::{Report, TensorReport};
-use crate::tensors::{TensorInfo, TensorSource};
+use crate::tensors::TensorSource;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,17 +20,19 @@ use std::path::{Path, PathBuf};
 ///
 /// [`run`](Self::run) writes a checkpoint into a folder. What it holds in memory beside buffers of a few megabytes is one
 /// tensor at a time: as floats, its codes, and what the file stores, together less than four times the bytes of the
-/// largest tensor. Each file appears as a whole or not at all, and the index or the configuration that makes the files a
-/// model comes last.
+/// largest tensor. Each file appears as a whole or not at all; where there are several, the index that makes them a model
+/// comes last.
 ///
 /// A large job can be cut into parts ([`shard`](Self::shard)) that know nothing of each other: each does every so many-th
 /// file, on any machine that sees the model and the folder. [`join`](Self::join) then makes a model of them. The bytes are
 /// those of one run, whatever the number of parts and threads.
+#[derive(Clone)]
 pub struct Job<'a> {
     source: &'a dyn TensorSource,
     recipe: &'a Recipe,
     config: Option<Value>,
-    shard: Shard,
+    /// None does all and makes a model of it.
+    shard: Option<Shard>,
 }
 
 /// How far a [`Job`] is.
@@ -45,7 +48,7 @@ pub struct Progress<'a> {
 }
 
 /// What a [`Job`] did.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Done {
     /// A row for each tensor that a rule changed. Of a part of a job, for those of its files.
@@ -93,27 +96,33 @@ impl<'a> Job<'a> {
     pub fn new(source: &'a dyn TensorSource, recipe: &'a Recipe) -> Result<Self> {
         // Finds what cannot be done before anything is.
         let plan = Plan::new(source, recipe, &[])?;
-        let mut names = BTreeSet::new();
-        for info in plan.steps.iter().flat_map(|step| &step.outputs) {
-            if !names.insert(info.name.as_str()) {
-                return Err(Error::NameRepeated {
-                    what: "tensors",
-                    name: info.name.clone(),
-                });
+        let outputs = || plan.steps.iter().flat_map(|step| &step.outputs);
+        for infos in [
+            &mut source.infos().iter() as &mut dyn Iterator<Item = _>,
+            &mut outputs(),
+        ] {
+            let mut names = BTreeSet::new();
+            for info in infos {
+                if !names.insert(info.name.as_str()) {
+                    return Err(Error::NameRepeated {
+                        what: "tensors",
+                        name: info.name.clone(),
+                    });
+                }
             }
         }
         let job = Self {
             source,
             recipe,
             config: None,
-            shard: Shard::WHOLE,
+            shard: None,
         };
         job.written_config(&plan)?;
         Ok(job)
     }
 
-    /// The same for a model with this `config.json`: it goes into the folder, with a `quantization_config` where the output
-    /// has one.
+    /// The same for a model with this `config.json`: it goes into the folder, with the `quantization_config` of the output,
+    /// if that has one, in the place of any other.
     #[must_use]
     pub fn config(mut self, config: Value) -> Self {
         self.config = Some(config);
@@ -123,7 +132,7 @@ impl<'a> Job<'a> {
     /// The same, doing only a part of the files. [`join`](Self::join) is to follow when all parts are done.
     #[must_use]
     pub const fn shard(mut self, shard: Shard) -> Self {
-        self.shard = shard;
+        self.shard = Some(shard);
         self
     }
 
@@ -134,48 +143,59 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     ///
-    /// * [`FileError::Exists`]: the folder has files of another checkpoint.
+    /// * [`FileError::Exists`]: the folder has a checkpoint; of a part, one that is not of this job.
     /// * [`FileError::TooManyParts`]: there are fewer files than parts.
     /// * [`FileError::Stopped`]: `watch` said so.
+    /// * [`FileError::Setting`]: the configuration is no object.
     /// * [`FileError::Failed`], [`FileError::Damaged`]: reading or writing failed.
-    /// * [`Error::Tensor`] with the tensor's name around [`Error::NotANumber`] and what else pruning and quantizing fail
-    ///   with.
+    /// * [`Error::Tensor`] with the tensor's name around [`Error::NotANumber`], [`Error::Infinite`] and what else pruning,
+    ///   quantizing and comparing fail with.
     ///
-    /// Files that were complete stay; without the index or configuration they are no model.
+    /// Files that were complete stay; where there are several, they are no model without the index.
     pub fn run(
         &self,
         folder: impl AsRef<Path>,
         mut watch: impl FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Done> {
         let folder = folder.as_ref();
-        let (plan, mut watch) = self.prepare(&mut watch)?;
+        let (Prepared { plan, thresholds }, mut watch) = self.prepare(&mut watch)?;
+        let config = self.written_config(&plan)?;
         fs::create_dir_all(folder).map_err(failed("make", folder))?;
-        self.check_folder(folder, &plan.plan)?;
-        let Prepared { plan, thresholds } = plan;
+        self.check_folder(folder, &plan)?;
+        let count = plan.files.len();
         let mut rows = Vec::new();
         let mut files = Vec::new();
-        for file in (0..plan.files.len()).filter(|&file| self.shard.has(file)) {
+        let mut buffers = Buffers::default();
+        for file in (0..count).filter(|&file| self.has(file)) {
             let path = folder.join(plan.file_name(&self.recipe.output, file));
-            let of_file = self.write_file(&path, &plan, file, &thresholds, &mut watch)?;
-            if self.shard.of() > 1 {
-                parts::write(folder, (file, plan.files.len()), self.recipe, &of_file)?;
+            if self.shard.is_some() {
+                parts::begin(folder, (file, count), self.recipe)?;
+            }
+            let working = (&mut watch, &mut buffers);
+            let of_file = self.write_file((&path, file), &plan, &thresholds, working)?;
+            if self.shard.is_some() {
+                parts::write(folder, (file, count), self.recipe, &of_file)?;
             }
             rows.extend(of_file);
             files.push((file, path));
         }
-        if self.shard.of() == 1 {
-            self.finish(folder, &plan)?;
+        let done = self.done(&plan, rows, files)?;
+        if self.shard.is_none() {
+            self.finish(folder, &plan, config.as_ref())?;
         }
-        self.done(&plan, rows, files)
+        Ok(done)
     }
 
-    /// Makes a model of the files that the parts of a job left in a folder: checks that each is there, writes index and
-    /// configuration, and gives the report on all of it.
+    /// Makes a model of the files that the parts of a job left in a folder: checks that each is there, was done by this
+    /// recipe and has the tensors of this model, writes configuration and index, and gives the report on all of it.
     ///
     /// # Errors
     ///
-    /// [`FileError::Failed`] if a part is missing, [`FileError::OtherJob`] if one was done by another recipe or for another
-    /// model, [`FileError::Damaged`] if a file is not whole.
+    /// * [`FileError::Failed`]: a part is missing.
+    /// * [`FileError::OtherJob`]: one was not finished, or was done by another recipe or for a model with other names, types or
+    ///   shapes.
+    /// * [`FileError::Damaged`]: a file is not whole.
+    /// * [`FileError::Stopped`]: `watch` said so.
     pub fn join(
         &self,
         folder: impl AsRef<Path>,
@@ -183,24 +203,41 @@ impl<'a> Job<'a> {
     ) -> Result<Done> {
         let folder = folder.as_ref();
         let whole = Self {
-            shard: Shard::WHOLE,
+            shard: None,
             config: self.config.clone(),
             ..*self
         };
         // Which files there must be may depend on thresholds, so these are found anew.
-        let (prepared, _) = whole.prepare(&mut watch)?;
-        let plan = prepared.plan;
+        let (Prepared { plan, .. }, mut watch) = whole.prepare(&mut watch)?;
+        let config = whole.written_config(&plan)?;
+        let count = plan.files.len();
         let mut rows = Vec::new();
         let mut files = Vec::new();
-        for file in 0..plan.files.len() {
+        for (file, steps) in plan.files.iter().enumerate() {
             let path = folder.join(plan.file_name(&self.recipe.output, file));
-            rows.extend(parts::read(folder, (file, plan.files.len()), self.recipe)?);
-            parts::check(&path, &plan.infos(file))?;
+            let steps = &plan.steps[steps.clone()];
+            rows.extend(parts::read(
+                folder,
+                (file, count),
+                self.recipe,
+                (self.source.infos(), steps),
+            )?);
+            parts::check(&path, &self.recipe.output, &plan.infos(file))?;
+            for step in steps {
+                let info = &self.source.infos()[step.tensor];
+                watch.step(&info.name, info.bytes()? as u64)?;
+            }
             files.push((file, path));
         }
-        whole.finish(folder, &plan)?;
-        parts::remove(folder, plan.files.len())?;
-        whole.done(&plan, rows, files)
+        let done = whole.done(&plan, rows, files)?;
+        whole.finish(folder, &plan, config.as_ref())?;
+        parts::remove(folder, count)?;
+        Ok(done)
+    }
+
+    /// Whether this job does the file with this number.
+    fn has(&self, file: usize) -> bool {
+        self.shard.is_none_or(|shard| shard.has(file))
     }
 
     /// The plan with what it needs to know of the weights.
@@ -222,18 +259,15 @@ impl<'a> Job<'a> {
             done: 0,
             total: 0,
         };
-        let bytes = |tensor: usize| {
-            self.source.infos()[tensor]
-                .bytes()
-                .map(|bytes| bytes as u64)
-        };
-        for (_, _, tensors) in &groups {
+        for (_, share, tensors) in &groups {
+            let readings = Threshold::readings(self.source, tensors, *share)?;
             for &tensor in tensors {
-                watch.total +=
-                    bytes(tensor)?.saturating_mul(Threshold::readings(self.source, tensors));
+                let bytes = self.source.infos()[tensor].bytes()? as u64;
+                watch.total = watch.total.saturating_add(bytes.saturating_mul(readings));
             }
         }
-        watch.total += self.bytes_of_files(&plan)?;
+        let of_files = self.bytes_of_files(&plan)?;
+        watch.total = watch.total.saturating_add(of_files);
         let mut thresholds = Vec::new();
         for (number, share, tensors) in groups {
             let found = Threshold::find(self.source, &tensors, share, &mut |info, weights| {
@@ -245,47 +279,40 @@ impl<'a> Job<'a> {
             return Ok((Prepared { plan, thresholds }, watch));
         }
         // Now that it is known how many weights of each tensor stay, files may begin elsewhere.
-        let before = self.bytes_of_files(&plan)?;
         let plan = Plan::new(self.source, self.recipe, &thresholds)?;
-        watch.total = watch.total - before + self.bytes_of_files(&plan)?;
+        let total = watch.total.saturating_sub(of_files);
+        watch.total = total.saturating_add(self.bytes_of_files(&plan)?);
         Ok((Prepared { plan, thresholds }, watch))
     }
 
     /// Bytes of the tensors that become files of this part.
     fn bytes_of_files(&self, plan: &Plan) -> Result<u64> {
-        if self.shard.of() > plan.files.len() {
-            return Err(Error::File(FileError::TooManyParts {
-                parts: self.shard.of(),
-                files: plan.files.len(),
-            }));
+        let (parts, files) = (self.shard.map_or(1, Shard::of), plan.files.len());
+        if parts > files {
+            return Err(Error::File(FileError::TooManyParts { parts, files }));
         }
         let mut sum = 0_u64;
-        for (_, steps) in plan
-            .files
-            .iter()
-            .enumerate()
-            .filter(|(file, _)| self.shard.has(*file))
-        {
-            for step in &plan.steps[steps.clone()] {
+        for (file, steps) in plan.files.iter().enumerate() {
+            for step in plan.steps[steps.clone()].iter().filter(|_| self.has(file)) {
                 sum = sum.saturating_add(self.source.infos()[step.tensor].bytes()? as u64);
             }
         }
         Ok(sum)
     }
 
-    /// Fails if the folder has tensors that the result would not replace.
+    /// Fails if the folder has a checkpoint: one of others, or what would be one together with files of this result. What
+    /// parts of this job wrote, they may write again.
     fn check_folder(&self, folder: &Path, plan: &Plan) -> Result<()> {
         let count = plan.files.len();
-        let names: BTreeSet<String> = (0..count)
-            .map(|file| plan.file_name(&self.recipe.output, file))
-            .collect();
-        let failed = failed("list", folder);
-        for entry in fs::read_dir(folder).map_err(&failed)? {
-            let name = entry.map_err(&failed)?.file_name();
+        let is_ours = |name: &str| {
+            let file = (0..count).find(|&file| plan.file_name(&self.recipe.output, file) == name);
+            self.shard.is_some() && file.is_some_and(|file| parts::is_there(folder, (file, count)))
+        };
+        for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
+            let name = entry.map_err(failed("list", folder))?.file_name();
             let name = name.to_string_lossy();
-            let of_model = name.ends_with(".safetensors") || name.ends_with(".gguf");
-            let index = name.ends_with(".index.json") && count == 1;
-            if (of_model || index) && !names.contains(name.as_ref()) {
+            let ends = [".safetensors", ".gguf", ".safetensors.index.json"];
+            if ends.iter().any(|end| name.ends_with(end)) && !is_ours(&name) {
                 return Err(Error::File(FileError::Exists {
                     path: folder.join(name.as_ref()).display().to_string(),
                 }));
@@ -296,19 +323,19 @@ impl<'a> Job<'a> {
 
     fn write_file(
         &self,
-        path: &Path,
+        (path, file): (&Path, usize),
         plan: &Plan,
-        file: usize,
         thresholds: &[(usize, Threshold)],
-        watch: &mut Watch<'_>,
+        (watch, buffers): (&mut Watch<'_>, &mut Buffers),
     ) -> Result<Vec<TensorReport>> {
-        let mut sink = Sink::create(path, &self.recipe.output, self.source.infos(), plan, file)?;
+        let infos = self.source.infos();
+        let mut sink = Sink::create(path, &self.recipe.output, infos, plan, file)?;
         let mut rows = Vec::new();
         for step in &plan.steps[plan.files[file].clone()] {
-            let info = &self.source.infos()[step.tensor];
+            let info = &infos[step.tensor];
             // Before the work, so that the name is that of the tensor that takes the time.
             watch.step(&info.name, 0)?;
-            let row = self.write_step(step, info, thresholds, &mut sink);
+            let row = self.write_step(step, thresholds, &mut sink, buffers);
             rows.extend(row.map_err(|error| error.in_tensor(&*info.name))?);
             watch.step(&info.name, info.bytes()? as u64)?;
         }
@@ -319,55 +346,54 @@ impl<'a> Job<'a> {
     fn write_step(
         &self,
         step: &Step,
-        info: &TensorInfo,
         thresholds: &[(usize, Threshold)],
         sink: &mut Sink,
+        buffers: &mut Buffers,
     ) -> Result<Option<TensorReport>> {
         let Some(number) = step.rule else {
             sink.copy(self.source, step.tensor)?;
             return Ok(None);
         };
         let threshold = thresholds.iter().find(|(rule, _)| *rule == number);
-        let threshold = threshold.map(|(_, threshold)| threshold);
-        let change = change::Change {
+        let change = Change {
             source: self.source,
-            info,
+            info: &self.source.infos()[step.tensor],
             rule: &self.recipe.rules[number],
             step,
-            threshold,
+            threshold: threshold.map(|(_, threshold)| threshold),
         };
-        change.write(sink).map(Some)
+        change.write(sink, buffers).map(Some)
     }
 
     /// Writes what makes files a model.
-    fn finish(&self, folder: &Path, plan: &Plan) -> Result<()> {
+    fn finish(&self, folder: &Path, plan: &Plan, config: Option<&Value>) -> Result<()> {
+        if let Some(config) = config {
+            parts::write_json(&folder.join("config.json"), config)?;
+        }
         let count = plan.files.len();
-        if count > 1 {
-            let mut files = BTreeMap::new();
-            let mut bytes = 0_u64;
-            for file in 0..count {
-                for info in plan.infos(file) {
-                    bytes = bytes.saturating_add(info.bytes()? as u64);
-                    files.insert(info.name, plan.file_name(&self.recipe.output, file));
-                }
+        if count == 1 {
+            return Ok(());
+        }
+        let mut files = BTreeMap::new();
+        let mut bytes = 0_u64;
+        for file in 0..count {
+            for info in plan.infos(file) {
+                bytes = bytes.saturating_add(info.bytes()? as u64);
+                files.insert(info.name, plan.file_name(&self.recipe.output, file));
             }
-            write_index(folder, &files, bytes)?;
         }
-        match self.written_config(plan)? {
-            Some(config) => parts::write_json(&folder.join("config.json"), &config),
-            None => Ok(()),
-        }
+        write_index(folder, &files, bytes)
     }
 
-    /// The configuration of the result, if it has one.
+    /// The configuration of the result, if it has one: without what was said of codes that are no more.
     fn written_config(&self, plan: &Plan) -> Result<Option<Value>> {
-        let config = self.config.as_ref();
+        let config = self.config.as_ref().map(configure::without_codes);
         match &self.recipe.output {
             Output::CompressedTensors(_) => {
                 configure::compressed(config, self.source.infos(), plan).map(Some)
             }
             Output::Gptq => configure::gptq(config, plan),
-            _ => Ok(config.cloned()),
+            _ => Ok(config),
         }
     }
 
@@ -388,14 +414,17 @@ impl<'a> Job<'a> {
         };
         for row in rows {
             let size = row.bytes_before().checked_div(row.len()).unwrap_or(0);
-            done.bytes_dense += row.bytes_before() as u64;
-            done.bytes_kept += (row.nonzero() * size + row.len().div_ceil(8)) as u64;
+            let kept = row.nonzero().saturating_mul(size);
+            let kept = kept.saturating_add(row.len().div_ceil(8));
+            done.bytes_dense = done.bytes_dense.saturating_add(row.bytes_before() as u64);
+            done.bytes_kept = done.bytes_kept.saturating_add(kept as u64);
             done.report.add_tensor(row)?;
         }
         for (file, path) in files {
             for step in &plan.steps[plan.files[file].clone()] {
-                done.bytes_before += self.source.infos()[step.tensor].bytes()? as u64;
-                done.bytes_after += step.bytes()? as u64;
+                let before = self.source.infos()[step.tensor].bytes()? as u64;
+                done.bytes_before = done.bytes_before.saturating_add(before);
+                done.bytes_after = done.bytes_after.saturating_add(step.bytes()? as u64);
             }
             done.files.push(path);
         }

@@ -59,6 +59,12 @@ fn named(output: &Output, info: &TensorInfo) -> Result<()> {
 impl Layout {
     /// The layout of a tensor that a rule changes.
     pub(super) fn new(output: &Output, rule: &Rule, info: &TensorInfo) -> Result<Self> {
+        if let Some(pruning) = rule.prune {
+            pruning.check()?;
+        }
+        if let Some(how) = rule.quantize {
+            how.check(&info.shape, info.dtype)?;
+        }
         if rule.prune.is_some() && rule.quantize.is_some_and(|how| !how.keeps_zero()) {
             let must = "a format in which a weight of 0 comes back as 0";
             return Err(cannot(
@@ -88,6 +94,13 @@ impl Layout {
         let Some((scheme, granularity)) = parts.filter(|(scheme, _)| scheme.is_integer()) else {
             return Err(cannot(output, "codes that are no integers", "integers"));
         };
+        if how.asked_scales().is_some_and(|dtype| dtype != DType::F16) {
+            return Err(cannot(
+                output,
+                "scales of the type asked for",
+                "scales of F16",
+            ));
+        }
         named(output, info)?;
         Ok(Self::Gptq {
             bits: scheme.bits(),

@@ -69,7 +69,7 @@ impl GgufOutput {
                 Error::File(FileError::Setting {
                     key: format!("output.gguf.metadata.{key}"),
                     given: given.to_string(),
-                    must: "a number, a text or a truth value",
+                    must: "a whole number that fits an i64, a number that fits an f32, a text or a truth value",
                 })
             })?;
             values.push((key.clone(), value));
@@ -88,6 +88,10 @@ fn value(given: &serde_json::Value) -> Option<GgufValue> {
     if let Some(whole) = given.as_i64() {
         return Some(u32::try_from(whole).map_or_else(|_| whole.into(), GgufValue::from));
     }
+    if given.is_u64() {
+        return None;
+    }
     #[expect(clippy::cast_possible_truncation, reason = "as the documentation says")]
-    given.as_f64().map(|number| GgufValue::from(number as f32))
+    let number = given.as_f64()? as f32;
+    number.is_finite().then(|| number.into())
 }

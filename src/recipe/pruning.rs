@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::float::Float;
+use crate::kernels::n_of_m::kept_of;
 use crate::mask::Mask;
-use crate::prune::{Amount, Magnitude, PrunerExt, SemiStructured, Unstructured};
+use crate::prune::{Amount, Magnitude, PrunerExt, SemiStructured, Unstructured, check_group};
 use ndarray::{ArrayRefD, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,8 @@ pub enum Pruning {
     /// This share of each tensor: [`l1_unstructured`](crate::prune::l1_unstructured).
     Magnitude(f64),
     /// This share of all tensors together that the rule decides about: what [`Global`](crate::prune::Global) does, without
-    /// having them in memory together. The model is read three times more.
+    /// having them in memory together. Those tensors are read three times more, five
+    /// times where one is F64.
     Global(f64),
     /// All but the `keep` largest of each `of` neighbours along the last axis:
     /// [`semi_structured`](crate::prune::semi_structured).
@@ -43,15 +45,26 @@ impl Pruning {
         }
     }
 
-    /// How many weights of `len` in this shape stay, where the shape alone says so.
+    /// Fails unless the share is one, and the group has as many as are kept.
+    pub(super) fn check(self) -> Result<()> {
+        match self {
+            Self::Magnitude(share) | Self::Global(share) => {
+                Amount::Fraction(share).count(0).map(drop)
+            }
+            Self::SemiStructured { keep, of } => check_group(keep, of),
+        }
+    }
+
+    /// How many weights of `len` in this shape stay, where the shape alone says so. The pruning must be
+    /// [checked](Self::check).
     pub(super) fn kept(self, shape: &[usize], len: usize) -> Result<Option<usize>> {
         Ok(match self {
             Self::Magnitude(share) => Some(len - Amount::Fraction(share).count(len)?),
             Self::SemiStructured { keep, of } => {
                 let row = shape.last().copied().unwrap_or(1);
                 let rows = len.checked_div(row).unwrap_or(0);
-                let groups = row.checked_div(of).unwrap_or(0);
-                Some(rows * groups * keep)
+                // As `keep` is at most `of`, no more than there are.
+                Some(rows * (row / of * keep + kept_of(row % of, keep, of)))
             }
             Self::Global(_) => None,
         })

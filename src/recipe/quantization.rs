@@ -1,12 +1,13 @@
 //! What becomes of weights that stay.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, FileError, Result};
 use crate::float::Float;
 use crate::quantize::{
     BlockFormat, BlockTensor, ErrorSearch, Float8, Granularity, Linear, Parameters,
     QuantizedTensor, QuantizerExt, Scheme,
 };
 use crate::tensors::{DType, StoredTensor};
+use half::{bf16, f16};
 use ndarray::{ArrayRefD, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +111,29 @@ impl Quantization {
         })
     }
 
+    /// Fails for what can never be: bits, groups, a type of scales that is none.
+    pub(super) fn check(self, shape: &[usize], dtype: DType) -> Result<()> {
+        if let Some((_, granularity)) = self.parts(shape.len())? {
+            granularity.scales(shape)?;
+        }
+        let scales = self.scales(dtype);
+        if matches!(scales, DType::F16 | DType::Bf16 | DType::F32) {
+            return Ok(());
+        }
+        Err(Error::File(FileError::WrongDType {
+            given: scales.name(),
+            expected: "F16, BF16 or F32 for scales",
+        }))
+    }
+
+    /// The type that the recipe asks for, if it does.
+    pub(super) const fn asked_scales(self) -> Option<DType> {
+        match self {
+            Self::Linear { scales, .. } | Self::Float8 { scales, .. } => scales,
+            Self::Blocks(_) => None,
+        }
+    }
+
     /// The block format, if it is one.
     pub(super) const fn blocks(self) -> Option<BlockFormat> {
         match self {
@@ -195,14 +219,21 @@ fn search(linear: Linear) -> ErrorSearch {
     ErrorSearch::new(linear).norm(2.0).patience(ALL)
 }
 
-/// The parameters with their scales rounded to a type; `None` if they are such numbers already.
+/// The parameters with their scales rounded to a type, at least its smallest positive number; `None` if they are such
+/// numbers already.
 fn rounded(parameters: &Parameters, dtype: DType) -> Result<Option<Parameters>> {
-    if dtype == DType::F32 {
-        return Ok(None);
-    }
+    let least = match dtype {
+        DType::F16 => f16::MIN_POSITIVE_SUBNORMAL.to_f32(),
+        DType::Bf16 => bf16::MIN_POSITIVE.to_f32(),
+        _ => return Ok(None),
+    };
     let exact = ndarray::ArrayView1::from(parameters.scales());
     let stored = StoredTensor::of_floats(&exact, dtype)?;
-    let scales: Vec<f32> = stored.floats::<f32>()?.into_iter().collect();
+    // Where all weights are 0 the scale is as small as an f32 can be.
+    let scales = stored
+        .floats::<f32>()?
+        .mapv(|scale| if scale > least { scale } else { least });
+    let scales: Vec<f32> = scales.into_iter().collect();
     if scales == parameters.scales() {
         return Ok(None);
     }

@@ -12,9 +12,6 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// All of it.
-    pub const WHOLE: Self = Self { index: 1, of: 1 };
-
     /// Part `index` of `of`.
     ///
     /// # Errors
@@ -72,7 +69,8 @@ mod tests {
         for file in 0..10 {
             assert_eq!(parts.iter().filter(|part| part.has(file)).count(), 1);
         }
-        assert!(Shard::WHOLE.has(0) && Shard::WHOLE.has(7));
+        let whole = Shard::new(1, 1).unwrap();
+        assert!(whole.has(0) && whole.has(7));
         assert_eq!("2/3".parse::<Shard>().unwrap(), parts[1]);
         assert_eq!(parts[1].to_string(), "2/3");
         for wrong in ["0/3", "4/3", "1", "a/b", "", "1/0", "-1/2"] {

@@ -5,7 +5,7 @@
 //! below them. It is exact, needs 512 KiB, and reads the tensors twice for f32 (four times where there is an f64), and
 //! once more to count the keys that are equal to it.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, FileError, Result};
 use crate::float::Float;
 use crate::kernels::real::Real;
 use crate::mask::Mask;
@@ -75,12 +75,19 @@ impl Threshold {
                         }
                     })?;
                 }
-                let mut digit = 0_u16;
-                while before >= counts[usize::from(digit)] {
-                    before -= counts[usize::from(digit)];
-                    digit += 1;
+                let mut digit = 0_u64;
+                let here = counts.iter().find(|&&count| {
+                    let here = before < count;
+                    if !here {
+                        before -= count;
+                        digit += 1;
+                    }
+                    here
+                });
+                if here.is_none() {
+                    return Err(changed(infos[0]));
                 }
-                found = found << DIGIT | u64::from(digit);
+                found = found << DIGIT | digit;
             }
         }
         let key = if all_go { u64::MAX } else { found };
@@ -95,7 +102,7 @@ impl Threshold {
             })?;
             let go = equal.min(ties);
             ties -= go;
-            counted.push((tensor, go, info.elements()? - below - go));
+            counted.push((tensor, go, info.elements()?.saturating_sub(below + go)));
         }
         Ok(Self {
             key,
@@ -105,9 +112,23 @@ impl Threshold {
     }
 
     /// How often these tensors are read.
-    pub(super) fn readings(source: &dyn TensorSource, tensors: &[usize]) -> u64 {
-        let wide = |&tensor: &usize| source.infos()[tensor].dtype == DType::F64;
-        if tensors.iter().any(wide) { 5 } else { 3 }
+    pub(super) fn readings(
+        source: &dyn TensorSource,
+        tensors: &[usize],
+        share: f64,
+    ) -> Result<u64> {
+        let infos = || tensors.iter().map(|&tensor| &source.infos()[tensor]);
+        let mut total = 0_usize;
+        for info in infos() {
+            total = total.saturating_add(info.elements()?);
+        }
+        let all_go = Amount::Fraction(share).count(total)? == total;
+        let wide = infos().any(|info| info.dtype == DType::F64);
+        Ok(match (all_go, wide) {
+            (true, _) => 1,
+            (false, false) => 3,
+            (false, true) => 5,
+        })
     }
 
     /// How many weights of a tensor stay.
@@ -143,6 +164,14 @@ impl Threshold {
         }
         Mask::from_parts(shape.to_vec(), words)
     }
+}
+
+/// The tensors are not what they were when they were read before.
+fn changed(info: &TensorInfo) -> Error {
+    Error::File(FileError::Damaged {
+        path: info.name.clone(),
+        why: "it changed while it was read".to_owned(),
+    })
 }
 
 #[expect(

@@ -30,6 +30,7 @@ use ndarray::ArrayRef2;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Drift {
     /// How many answers were compared.

@@ -45,6 +45,7 @@ use ndarray::{ArrayRef, Dimension};
 
 /// What compression did to each tensor of a model, and in total; to its answers; and to its speed.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Report {
     tensors: Vec<TensorReport>,
     drift: Option<Drift>,
@@ -112,6 +113,10 @@ impl Report {
     ///
     /// [`Error::SumOutOfRange`] if the sums over all tensors leave the range of an f64. The report is then unchanged.
     pub fn add_tensor(&mut self, tensor: TensorReport) -> Result<()> {
+        // Then no count of zeros can overflow either.
+        if self.total().len.checked_add(tensor.len).is_none() {
+            return Err(Error::SumOutOfRange);
+        }
         self.check_total(tensor.sums)?;
         self.tensors.push(tensor);
         Ok(())

@@ -1,6 +1,10 @@
 //! What compression did to one tensor.
 
+#[cfg(feature = "serde")]
+use crate::error::{Error, Result};
 use crate::kernels::fidelity::Sums;
+#[cfg(feature = "serde")]
+use crate::shape;
 
 /// What compression did to one tensor, or to all of them together.
 ///
@@ -17,7 +21,11 @@ use crate::kernels::fidelity::Sums;
 ///
 /// The sums run in f64 and are the same bits for any number of threads.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Written")
+)]
 pub struct TensorReport {
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
@@ -25,6 +33,51 @@ pub struct TensorReport {
     pub(super) bytes_before: usize,
     pub(super) bytes_after: usize,
     pub(super) sums: Sums,
+}
+
+/// A report as it comes in, before it is checked.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+struct Written {
+    name: String,
+    shape: Vec<usize>,
+    len: usize,
+    bytes_before: usize,
+    bytes_after: usize,
+    sums: Sums,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Written> for TensorReport {
+    type Error = Error;
+
+    fn try_from(written: Written) -> Result<Self> {
+        let counted = |what, given, expected| {
+            Err(Error::WrongCount {
+                what,
+                given,
+                expected,
+            })
+        };
+        let len = shape::count(&written.shape)?;
+        if written.len != len {
+            return counted("weights", written.len, len);
+        }
+        if written.sums.zeros > len {
+            return counted("weights that are 0", written.sums.zeros, len);
+        }
+        if !written.sums.is_finite() {
+            return Err(Error::SumOutOfRange);
+        }
+        Ok(Self {
+            name: written.name,
+            shape: written.shape,
+            len,
+            bytes_before: written.bytes_before,
+            bytes_after: written.bytes_after,
+            sums: written.sums,
+        })
+    }
 }
 
 #[expect(

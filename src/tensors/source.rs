@@ -109,6 +109,10 @@ pub trait TensorSourceExt: TensorSource {
     /// [`FileError::TooLarge`] if a finite F64 is too large for f32, and whatever reading can fail with.
     fn floats<F: Float>(&self, name: &str) -> Result<ArrayD<F>> {
         let info = self.info(name)?;
+        if !info.dtype.is_float() {
+            return Err(no_floats(info.dtype).in_tensor(name));
+        }
+        info.bytes().map_err(|error| error.in_tensor(name))?;
         let mut values = ArrayD::zeros(IxDyn(&info.shape));
         self.floats_into(name, values.as_slice_mut().unwrap_or(&mut []))?;
         Ok(values)

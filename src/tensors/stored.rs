@@ -4,6 +4,7 @@ use super::DType;
 use crate::error::{Error, FileError, Result};
 use crate::float::Float;
 use crate::kernels::halves;
+use crate::kernels::minifloat::round_to_odd;
 use crate::kernels::real::{Real, Sealed};
 use crate::shape;
 use half::{bf16, f16};
@@ -261,6 +262,8 @@ fn append_floats<F: Float>(
     dtype: DType,
     bytes: &mut Vec<u8>,
 ) -> Result<(), NoFloat> {
+    // Not by half's `from_f64`: it does not look at the lower half of an f64, and takes what is a little above the middle
+    // of two numbers for the middle.
     for (place, value) in values.enumerate() {
         let wide = value.widen();
         let finite = match dtype {
@@ -274,12 +277,12 @@ fn append_floats<F: Float>(
                 single.is_finite()
             }
             DType::F16 => {
-                let half = f16::from_f64(sticky(wide));
+                let half = f16::from_f32(round_to_odd(wide));
                 bytes.extend_from_slice(&half.to_le_bytes());
                 half.is_finite()
             }
             DType::Bf16 => {
-                let half = bf16::from_f64(sticky(wide));
+                let half = bf16::from_f32(round_to_odd(wide));
                 bytes.extend_from_slice(&half.to_le_bytes());
                 half.is_finite()
             }
@@ -290,14 +293,6 @@ fn append_floats<F: Float>(
         }
     }
     Ok(())
-}
-
-/// A number that rounds to 16 bits as `wide` does, with nothing in the lower half of its bits: `half` does not look there, and
-/// would take what is a little above a tie for one.
-fn sticky(wide: f64) -> f64 {
-    let bits = wide.to_bits();
-    let (upper, lower) = (bits >> 32, bits & u64::from(u32::MAX));
-    f64::from_bits((upper | u64::from(lower != 0)) << 32)
 }
 
 /// The floats that these bytes are; as many as there are values.

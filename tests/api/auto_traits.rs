@@ -292,6 +292,21 @@ fn files_of_gguf_can_be_handed_to_other_threads() {
     assert!(said.len() < 300, "{said}");
 }
 
+#[cfg(feature = "compressed-tensors")]
+#[test]
+fn what_compressed_tensors_are_is_plain_values() {
+    use rarefy::formats::{
+        Checkpoint, CompressedConfig, CompressedGroup, CompressedLayout, CompressedWeights,
+        Decompressed,
+    };
+    fn travels<T: Debug + Send + Sync + Unpin + 'static>() {}
+    value::<CompressedConfig>();
+    value::<CompressedGroup>();
+    value::<CompressedLayout>();
+    value::<CompressedWeights>();
+    travels::<Decompressed<Checkpoint>>();
+}
+
 #[cfg(feature = "half")]
 #[test]
 fn types_that_logits_are_stored_in_are_plain_values() {

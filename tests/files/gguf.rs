@@ -191,6 +191,8 @@ fn every_type_of_tensors_comes_back() {
         assert_eq!(&file.floats::<f32>(name).unwrap(), values, "{name}");
         let wide = file.floats::<f64>(name).unwrap();
         assert_eq!(wide, values.mapv(f64::from), "{name}");
+        let streamed = TensorSourceExt::floats::<f32>(&file, name).unwrap();
+        assert_eq!(&streamed, values, "{name}");
         let info = file.info(name).unwrap();
         assert_eq!(info.shape, values.shape());
         // What a source gives is what it says.

@@ -53,6 +53,8 @@ mod peer_files;
 mod python_readers;
 #[cfg(feature = "recipe")]
 mod recipe;
+#[cfg(feature = "tensors")]
+mod rounding;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 #[cfg(feature = "safetensors")]

@@ -617,3 +617,172 @@ fn recipes_are_json() {
         (2, 2)
     );
 }
+
+#[test]
+fn a_last_group_that_is_short_is_kept_right() {
+    let weights = Array2::from_shape_fn((4, 6), |(i, j)| (i * 6 + j) as f32 + 1.0);
+    let stored = StoredTensor::of_floats(&weights, DType::F32).unwrap();
+    let model = TensorMap::new([("layers.w".to_owned(), stored)]).unwrap();
+    let pruned = |keep, of| {
+        let mut rule = Rule::default().prune(Pruning::SemiStructured { keep, of });
+        rule.names = vec!["*".into()];
+        Recipe::new(vec![rule]).output(Output::Kept)
+    };
+    for (keep, of) in [(2, 4), (1, 4), (0, 3), (5, 5), (3, 7)] {
+        let folder = Folder::new("recipe-short");
+        Job::new(&model, &pruned(keep, of))
+            .unwrap()
+            .run(folder.path(), go_on)
+            .unwrap();
+        let kept =
+            KeptWeights::read(&Checkpoint::open(folder.path()).unwrap(), "layers.w").unwrap();
+        let right = SemiStructured::new(Magnitude, keep, of, Axis(1))
+            .mask(&weights)
+            .unwrap();
+        assert_eq!(*kept.mask(), right, "{keep} of {of}");
+    }
+    for (keep, of) in [(1 << 63, 1), (1, 0), (5, 4)] {
+        assert!(
+            Job::new(&model, &pruned(keep, of)).is_err(),
+            "{keep} of {of}"
+        );
+    }
+}
+
+#[test]
+fn rows_of_zeros_have_scales_of_any_type() {
+    let mut weights = matrix(3, 32, 64);
+    weights.row_mut(7).fill(0.0);
+    weights.row_mut(9).mapv_inplace(|x| x * 1e-9);
+    for (dtype, output) in [
+        (
+            DType::F16,
+            Output::CompressedTensors(CompressedLayout::PackQuantized),
+        ),
+        (
+            DType::Bf16,
+            Output::CompressedTensors(CompressedLayout::IntQuantized),
+        ),
+        (DType::F32, Output::Gptq),
+        (DType::F16, Output::Dense),
+    ] {
+        let stored = StoredTensor::of_floats(&weights, dtype).unwrap();
+        let model = TensorMap::new([("a.weight".to_owned(), stored)]).unwrap();
+        let how = Quantization::Linear {
+            bits: 8,
+            affine: false,
+            sharing: Sharing::Channel,
+            range: Range::MinMax,
+            scales: None,
+        };
+        let mut rule = Rule::default().quantize(how);
+        rule.names = vec!["*".into()];
+        let recipe = Recipe::new(vec![rule]).output(output);
+        let folder = Folder::new("recipe-zeros");
+        let done = Job::new(&model, &recipe)
+            .unwrap()
+            .run(folder.path(), go_on)
+            .unwrap();
+        assert!(done.report.total().sqnr_db() > 35.0);
+        let back: ArrayD<f32> = open_model(folder.path())
+            .unwrap()
+            .floats("a.weight")
+            .unwrap();
+        assert!(back.index_axis(Axis(0), 7).iter().all(|&x| x == 0.0));
+    }
+}
+
+#[test]
+fn one_part_is_joined_too_and_parts_that_lie_are_not() {
+    let text = r#"{"architecture": "bert"}"#;
+    let said: GgufOutput = serde_json::from_str(text).unwrap();
+    let blocks = Quantization::Blocks(BlockFormat::Q8_0);
+    let model = model();
+    let one = Shard::new(1, 1).unwrap();
+    for recipe in [
+        layers(Rule::default().quantize(blocks)).output(Output::Gguf(said)),
+        layers(Rule::default().prune(Pruning::Magnitude(0.5))),
+    ] {
+        let folder = Folder::new("recipe-one");
+        let job = Job::new(&model, &recipe).unwrap();
+        job.run(folder.path(), go_on).unwrap();
+        let whole = Folder::new("recipe-one-part");
+        Job::new(&model, &recipe)
+            .unwrap()
+            .shard(one)
+            .run(whole.path(), go_on)
+            .unwrap();
+        let part = whole.path().join("part-00001-of-00001.json");
+        let right = fs::read_to_string(&part).unwrap();
+        for (from, to) in [
+            ("layers.0.q.weight", "layers.0.x.weight"),
+            (
+                "\"bytes_before\": 16384",
+                "\"bytes_before\": 18446744073709551615",
+            ),
+            ("\"len\": 4096", "\"len\": 4095"),
+            ("\"zeros\": ", "\"zeros\": 99999"),
+            ("\"tensors\": [", "\"tensors\": [[],"),
+        ] {
+            assert!(right.contains(from), "{from} in {right}");
+            fs::write(&part, right.replace(from, to)).unwrap();
+            assert!(job.join(whole.path(), go_on).is_err(), "{to}");
+        }
+        fs::write(&part, &right).unwrap();
+        let mut calls = 0;
+        let stopped = job.join(whole.path(), |_| {
+            calls += 1;
+            ControlFlow::Break(())
+        });
+        assert!(stopped.is_err() && calls == 1);
+        job.join(whole.path(), go_on).unwrap();
+        assert!(!part.exists());
+    }
+}
+
+#[test]
+fn a_model_is_never_overwritten_and_configurations_are_those_of_the_codes() {
+    let folder = Folder::new("recipe-in");
+    let model = model();
+    let old = serde_json::json!({ "a": 1, "quantization_config": { "quant_method": "awq" } });
+    let leave = Recipe::new(Vec::new());
+    Job::new(&model, &leave)
+        .unwrap()
+        .config(old)
+        .run(folder.path(), go_on)
+        .unwrap();
+    let text = fs::read_to_string(folder.path().join("config.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+        serde_json::json!({ "a": 1 })
+    );
+    // Into itself, and over another of as many files.
+    let source = Checkpoint::open(folder.path()).unwrap();
+    let recipe = layers(Rule::default().quantize(int8())).output(Output::Gptq);
+    let job = Job::new(&source, &leave).unwrap();
+    for job in [&job, &job.clone().shard(Shard::new(1, 1).unwrap())] {
+        let error = job.run(folder.path(), go_on).unwrap_err().to_string();
+        assert!(error.contains("exists already"), "{error}");
+    }
+    drop(recipe);
+    let mut rule = Rule::default().quantize(int8());
+    rule.names = vec!["layers.0.?.weight".into()];
+    for output in [
+        Output::CompressedTensors(CompressedLayout::PackQuantized),
+        Output::Gptq,
+    ] {
+        let recipe = Recipe::new(vec![rule.clone()]).output(output.clone());
+        let job = Job::new(&model, &recipe);
+        // Scales of F32 are not GPTQ's.
+        let Ok(job) = job else {
+            assert_eq!(output, Output::Gptq);
+            continue;
+        };
+        let folder = Folder::new("recipe-config");
+        let error = job
+            .config(serde_json::json!([]))
+            .run(folder.path(), go_on)
+            .unwrap_err();
+        assert!(error.to_string().contains("object"), "{error}");
+    }
+}

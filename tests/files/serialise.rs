@@ -221,3 +221,29 @@ fn blocks_come_back_checked() {
     let forged = text.replace("\"bytes\":[129", "\"bytes\":[255");
     refused::<BlockTensor>(&forged, "scale of block [0] is NaN");
 }
+
+#[test]
+fn reports_come_back_checked() {
+    let weights = array![[0.5_f32, -1.0], [0.0, 3.0]];
+    let mut report = rarefy::report::Report::new();
+    let q = quantize::linear(&weights, 4).unwrap();
+    report.add_quantized("layer", &weights, &q).unwrap();
+    let row = &report.tensors()[0];
+    let text = returns(row);
+    let wrong = |from: &str, to: &str, why| {
+        assert!(text.contains(from), "{text}");
+        refused::<rarefy::report::TensorReport>(&text.replace(from, to), why);
+    };
+    wrong("\"len\":4", "\"len\":5", "5 weights given, 4 needed");
+    wrong(
+        "\"zeros\":1",
+        "\"zeros\":5",
+        "5 weights that are 0 given, 4 needed",
+    );
+    wrong("[2,2]", "[9223372036854775807,2]", "shape");
+    assert!(
+        serde_json::to_string(&report)
+            .unwrap()
+            .contains("\"layer\"")
+    );
+}

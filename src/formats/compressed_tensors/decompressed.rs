@@ -35,6 +35,7 @@ use std::path::Path;
 /// let codes = model.quantized("model.layers.0.mlp.up_proj.weight")?;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct Decompressed<S> {
     source: S,
     config: CompressedConfig,
@@ -44,7 +45,7 @@ pub struct Decompressed<S> {
 }
 
 /// Where a tensor comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Part {
     /// The tensor of this number.
     Same(usize),

@@ -35,42 +35,47 @@ fn bytes<const N: usize>(values: &[f32], one: impl Fn(f32) -> [u8; N]) -> Vec<u8
 #[cfg(test)]
 mod tests {
     use super::narrow;
-    use crate::tensors::{DType, StoredTensor};
-    use ndarray::Array1;
+    use crate::tensors::DType;
+    use half::{bf16, f16};
+
+    /// The number of these bits, infinity as the number that would follow the largest.
+    fn number(bits: u16, dtype: DType) -> f64 {
+        let (number, beyond) = match dtype {
+            DType::F16 => (f16::from_bits(bits).to_f64(), 65_536.0),
+            _ => (bf16::from_bits(bits).to_f64(), 2.0_f64.powi(128)),
+        };
+        if number.is_finite() { number } else { beyond }
+    }
 
     #[test]
-    fn values_are_rounded_as_stored_tensors_are() {
-        // All kinds of floats, and the neighbours of each.
-        let values: Vec<f32> = (0..1 << 16)
-            .flat_map(|upper: u32| {
-                let bits = upper << 16;
-                [
-                    bits,
-                    bits | 1,
-                    bits | 0x7FFF,
-                    bits | 0x8000,
-                    bits | 0x8001,
-                    bits | 0xFFFF,
-                ]
-            })
-            .map(f32::from_bits)
-            .collect();
-        for dtype in [DType::F32, DType::F16, DType::Bf16] {
-            let single = |&value: &f32| {
-                let stored = StoredTensor::of_floats(&Array1::from(vec![value]), dtype);
-                let narrowed = narrow(&[value], dtype);
-                match stored {
-                    Ok(stored) if value.is_finite() => {
-                        assert_eq!(narrowed.unwrap(), stored.bytes())
-                    }
-                    _ => assert_eq!(narrowed, Err(0)),
+    fn no_other_number_is_nearer() {
+        let near = [0, 1, 2, 0x7FFF, 0x8000, 0x8001, 0x8002, 0xFFFF];
+        let values = (0..1_u32 << 15).flat_map(|upper| near.map(|lower| upper << 16 | lower));
+        for value in values.map(f32::from_bits).filter(|value| !value.is_nan()) {
+            assert_eq!(narrow(&[value], DType::F32).is_ok(), value.is_finite());
+            for dtype in [DType::F16, DType::Bf16] {
+                let largest = number(if dtype == DType::F16 { 0x7BFF } else { 0x7F7F }, dtype);
+                let Ok(bytes) = narrow(&[value], dtype) else {
+                    assert!(f64::from(value) > largest, "{value}");
+                    continue;
+                };
+                let bits = u16::from_le_bytes([bytes[0], bytes[1]]);
+                let far = |bits| (number(bits, dtype) - f64::from(value)).abs();
+                for other in [bits.wrapping_sub(1), bits + 1] {
+                    let even = far(other) == far(bits) && bits.is_multiple_of(2);
+                    assert!(
+                        far(other) > far(bits) || even || other > bits + 1,
+                        "{value:e}"
+                    );
                 }
-                value.is_finite() && narrow(&[value], dtype).is_ok()
-            };
-            let fit: Vec<f32> = values.iter().copied().filter(single).collect();
-            let stored = StoredTensor::of_floats(&Array1::from(fit.clone()), dtype).unwrap();
-            assert_eq!(narrow(&fit, dtype).unwrap(), stored.bytes());
-            assert_eq!(narrow(&[1.0, f32::INFINITY, f32::NAN], dtype), Err(1));
+                let negative = narrow(&[-value], dtype).unwrap();
+                assert_eq!([negative[0], negative[1] ^ 0x80], [bytes[0], bytes[1]]);
+            }
         }
+        assert_eq!(narrow(&[1.0, f32::INFINITY, f32::NAN], DType::F32), Err(1));
+        assert_eq!(
+            narrow(&[0.5, -2.0], DType::F32).unwrap(),
+            [0, 0, 0, 0x3F, 0, 0, 0, 0xC0]
+        );
     }
 }

@@ -4,10 +4,12 @@ use super::cursor::{Cursor, Fault};
 use super::header::Header;
 use super::{GgufTensorInfo, GgufType, GgufValue};
 use crate::error::{Error, FileError, Result};
+use crate::float::Float;
 use crate::formats::bytes::Bytes;
 use crate::formats::file::{cut, damaged, failed};
 use crate::quantize::{BlockFormat, BlockTensor};
 use crate::tensors::{TensorInfo, TensorSource, TensorSourceExt};
+use ndarray::ArrayD;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -19,8 +21,7 @@ use std::path::{Path, PathBuf};
 /// are asked for, at their place, by any number of threads.
 ///
 /// As a [`TensorSource`] it gives blocks decoded, as `F32`, bit for bit what ggml makes of them, a part at a time: so
-/// `floats` of [`TensorSourceExt`] works for whatever type. [`block_tensor`](Self::block_tensor) gives blocks as they
-/// are.
+/// whatever reads models reads this one. [`block_tensor`](Self::block_tensor) gives blocks as they are.
 ///
 /// # Examples
 ///
@@ -28,7 +29,6 @@ use std::path::{Path, PathBuf};
 /// use ndarray::Array2;
 /// use rarefy::formats::{GgufFile, GgufTensorInfo, GgufWriter};
 /// use rarefy::quantize::BlockFormat;
-/// use rarefy::tensors::TensorSourceExt;
 ///
 /// # let folder = std::env::temp_dir().join(format!("rarefy-gguf-reader-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder).map_err(rarefy::Error::external)?;
@@ -154,6 +154,20 @@ impl GgufFile {
         self.read_stored(number, 0, &mut bytes)?;
         let tensor = BlockTensor::from_bytes(format, info.shape.clone(), bytes);
         tensor.map_err(|error| error.in_tensor(name))
+    }
+
+    /// The tensor with this name as floats: what [`TensorSourceExt::floats`] gives, blocks decoded by all threads at once.
+    ///
+    /// Beside the array it takes the tensor's bytes in the file, where they are blocks.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TensorSourceExt::floats`] and [`block_tensor`](Self::block_tensor).
+    pub fn floats<F: Float>(&self, name: &str) -> Result<ArrayD<F>> {
+        match self.header.tensors[self.number(name)?].kind {
+            GgufType::Blocks(_) => Ok(self.block_tensor(name)?.dequantize()),
+            _ => TensorSourceExt::floats(self, name),
+        }
     }
 
     /// Reads as many bytes of tensor number `tensor` as `bytes` has, from byte `from` of it on, as they lie in the file:

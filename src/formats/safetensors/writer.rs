@@ -67,7 +67,11 @@ impl SafetensorsWriter {
         for info in &infos {
             let start = end;
             let bytes = info.bytes().map_err(|error| error.in_tensor(&*info.name))?;
-            end = start.saturating_add(bytes as u64);
+            end = start
+                .checked_add(bytes as u64)
+                .ok_or_else(|| Error::ShapeOverflow {
+                    shape: info.shape.clone(),
+                })?;
             spans.push((start, end));
         }
         let header = encode(&infos, &spans, &metadata);

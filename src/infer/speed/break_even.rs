@@ -9,6 +9,7 @@ use std::fmt;
 /// It comes from [`SpeedTest::break_even`](super::SpeedTest::break_even), or from a caller's own measurements by
 /// [`of`](Self::of).
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct BreakEven {
     points: Vec<(f64, Speed)>,
 }

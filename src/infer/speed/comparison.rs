@@ -13,6 +13,7 @@ const MARGIN: f64 = 0.05;
 
 /// Whether a compressed layer is faster than its dense twin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Verdict {
     /// It is: in every stretch of the measurement, by more than 5 %.
     Faster,
@@ -41,6 +42,7 @@ impl fmt::Display for Verdict {
 
 /// What two layers are, apart from how fast: what a [`Speed`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Compared {
     /// Rows of the input.
     pub rows: usize,
@@ -59,6 +61,7 @@ pub struct Compared {
 /// It comes from [`SpeedTest::measure`](super::SpeedTest::measure), or from a caller's own times by
 /// [`of_rounds`](Self::of_rounds).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Speed {
     layers: Compared,
     compressed: Timing,

@@ -19,6 +19,7 @@ use std::fmt;
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Timing {
     /// How many samples there are.

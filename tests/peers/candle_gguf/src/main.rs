@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use ndarray::{ArrayD, IxDyn};
 use rarefy::formats::{GgufFile, GgufTensorInfo, GgufType, GgufValue, GgufWriter};
 use rarefy::quantize::BlockFormat;
-use rarefy::tensors::{DType, TensorSourceExt};
+use rarefy::tensors::DType;
 use std::error::Error;
 use std::fs::File;
 use std::path::Path;
