@@ -27,12 +27,7 @@ impl Folder {
         &self.0
     }
 
-    #[cfg(any(
-        feature = "calibration",
-        feature = "masks",
-        feature = "npy",
-        feature = "safetensors"
-    ))]
+    #[cfg(any(feature = "calibration", feature = "masks", feature = "safetensors"))]
     pub(crate) fn file(&self) -> PathBuf {
         self.0.join("values.safetensors")
     }

@@ -112,7 +112,6 @@ fn an_index_costs_a_few_times_its_length() {
 }
 
 /// An array of arrays that have no numbers: 12 bytes each in the file. A vocabulary costs its letters and a number for each.
-#[cfg(feature = "gguf")]
 #[test]
 fn a_header_of_gguf_costs_a_few_times_its_length() {
     let _alone = alone();

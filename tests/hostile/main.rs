@@ -22,39 +22,17 @@
 )]
 
 mod campaign;
-#[cfg(feature = "compressed-tensors")]
 mod compressed;
 #[path = "../memory/counting.rs"]
 mod counting;
-#[cfg(feature = "safetensors")]
 mod edit;
-#[cfg(all(feature = "gguf", feature = "safetensors"))]
 mod gguf;
-#[cfg(feature = "safetensors")]
 mod headers;
 mod mutate;
-#[cfg(all(feature = "npy", feature = "safetensors"))]
 mod numpy;
-#[cfg(all(
-    feature = "cache",
-    feature = "calibration",
-    feature = "masks",
-    feature = "safetensors"
-))]
 mod ours;
-#[cfg(all(
-    feature = "gptq",
-    feature = "bitsandbytes",
-    feature = "compressed-tensors"
-))]
 mod packed;
-#[cfg(all(
-    feature = "gptq",
-    feature = "bitsandbytes",
-    feature = "compressed-tensors"
-))]
 #[path = "../files/peer_files.rs"]
 #[allow(dead_code, reason = "what the other program needs of it")]
 mod peer_files;
-#[cfg(feature = "safetensors")]
 mod safetensors;
