@@ -61,6 +61,10 @@ fn run(recipe: &Recipe, folder: &Path) -> (rarefy::recipe::Done, Checkpoint) {
     (done, Checkpoint::open(folder).unwrap())
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "tests make a rule for each call"
+)]
 fn layers(rule: Rule) -> Recipe {
     Recipe::new(vec![Rule {
         names: vec!["layers.*.weight".into()],
