@@ -3,27 +3,27 @@
 use rarefy::recipe::Shard;
 use std::path::PathBuf;
 
-pub const USAGE: &str = "usage: compress_checkpoint IN OUT --recipe FILE [--shard I/N | --join] [--report FILE]\n       compress_checkpoint --quick";
+pub(crate) const USAGE: &str = "usage: compress_checkpoint IN OUT --recipe FILE [--shard I/N | --join] [--report FILE]\n       compress_checkpoint --quick";
 
 /// What is to be done.
 #[derive(Clone, Copy)]
-pub enum What {
+pub(crate) enum What {
     All,
     Part(Shard),
     Join,
     Quick,
 }
 
-pub struct Arguments {
-    pub from: PathBuf,
-    pub to: PathBuf,
-    pub recipe: PathBuf,
-    pub report: Option<PathBuf>,
-    pub what: What,
+pub(crate) struct Arguments {
+    pub(crate) from: PathBuf,
+    pub(crate) to: PathBuf,
+    pub(crate) recipe: PathBuf,
+    pub(crate) report: Option<PathBuf>,
+    pub(crate) what: What,
 }
 
 impl Arguments {
-    pub fn parse(mut given: impl Iterator<Item = String>) -> Result<Self, String> {
+    pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut folders = Vec::new();
         let (mut recipe, mut report, mut what) = (None, None, What::All);
         while let Some(argument) = given.next() {

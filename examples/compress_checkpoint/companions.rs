@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// The configuration of a model: in its folder, or beside its file.
-pub fn config(from: &Path) -> Result<Option<Value>, Box<dyn Error>> {
+pub(crate) fn config(from: &Path) -> Result<Option<Value>, Box<dyn Error>> {
     let folder = if from.is_dir() {
         from
     } else {
@@ -20,7 +20,7 @@ pub fn config(from: &Path) -> Result<Option<Value>, Box<dyn Error>> {
 }
 
 /// Copies what is neither tensors nor configuration, and not there yet; folders one deep, as that of a pooling layer.
-pub fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     let from = if from.is_dir() {
         from
     } else {

@@ -12,7 +12,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-pub fn run() -> Result<(), Box<dyn Error>> {
+pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     let model = model()?;
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/recipes");
     let mut files: Vec<_> = fs::read_dir(recipes)?

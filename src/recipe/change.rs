@@ -69,8 +69,11 @@ impl Change<'_> {
         sink: &mut Sink,
         buffers: &mut Buffers,
     ) -> Result<TensorReport> {
+        if let Some(together) = self.rows_at_once() {
+            return self.write_rows::<F>(together, sink);
+        }
         let mut values = std::mem::take(F::buffer(buffers));
-        values.clear();
+        // What is there is overwritten.
         values.resize(self.info.elements()?, F::zero());
         self.source.floats_into(&self.info.name, &mut values)?;
         let weights = ArrayD::from_shape_vec(IxDyn(&self.info.shape), values);

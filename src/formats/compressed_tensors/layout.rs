@@ -3,6 +3,8 @@
 use super::encode::encode;
 use super::module::Module;
 use super::parts::Parts;
+#[cfg(feature = "recipe")]
+use super::parts::SHAPE;
 use super::{CompressedWeights, FORMAT};
 use crate::error::{Error, FileError, Result};
 use crate::quantize::{Granularity, QuantizedTensor};
@@ -88,6 +90,13 @@ impl CompressedLayout {
             .iter()
             .copied()
             .find(|layout| layout.name() == name)
+    }
+
+    /// Whether this is the part of a weight that says its shape, the only one of which a block of rows has no part.
+    #[cfg(feature = "recipe")]
+    pub(crate) fn is_shape(name: &str) -> bool {
+        let part = name.rsplit_once('.').map_or(name, |(_, part)| part);
+        part == SHAPE
     }
 
     /// Which tensors the weight of a module becomes, without its codes: so a file can be planned before anything is
