@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// A recipe that is about to be applied to a model.
 ///
-/// [`run`](Self::run) writes a checkpoint into a folder. What it holds in memory beside buffers of a few megabytes is one
-/// tensor at a time: as floats, its codes, and what the file stores, together less than four times the bytes of the
+/// [`run`](Self::run) writes a checkpoint into a folder. Where each row or group has a scale of its own and nothing is pruned, it
+/// holds some rows at a time, a few megabytes. Else what it holds beside buffers is one tensor at a time: as floats, its codes, and what the file stores, together less than four times the bytes of the
 /// largest tensor. Each file appears as a whole or not at all; where there are several, the index that makes them a model
 /// comes last.
 ///
