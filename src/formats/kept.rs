@@ -38,7 +38,7 @@ use ndarray::{Array1, ArrayD, ArrayRef, Dimension, IxDyn};
 /// let back = KeptWeights::read(&file, "layer.weight")?;
 /// let weights = back.weights::<f32>()?.into_dimensionality::<Ix2>()?;
 /// assert_eq!(weights, array![[0.0, -1.0, 0.0, 2.0]]);
-/// let layer = SparseLinear::masked(&weights, back.mask(), SparseFormat::Bitmask, None)?;
+/// let layer = SparseLinear::masked(&weights, back.mask(), None, SparseFormat::Bitmask)?;
 /// # let _ = layer;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
