@@ -37,7 +37,9 @@ const CONFINED: &[(&str, &str)] = &[
 /// the one block in `kernels` that maps.
 const HANDED_ON: &[(&str, &str)] = &[
     ("formats", "pub unsafe fn map("),
+    ("formats", "pub(super) unsafe fn map("),
     ("formats", "unsafe { Mapped::new(&file) }"),
+    ("formats", "unsafe { Bytes::map(path) }"),
     ("formats", "unsafe { SafetensorsFile::map(file) }"),
 ];
 

@@ -1,9 +1,11 @@
 //! Where the bytes of a file are: on the disk, in memory, or mapped.
 
+use super::file::failed;
 #[cfg(feature = "mmap")]
 use crate::kernels::mapped::Mapped;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
+use std::path::Path;
 
 /// The bytes of a file, any part of which can be read at any time, by several threads.
 #[derive(Debug)]
@@ -18,10 +20,27 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
-    /// Those of a file on the disk.
-    pub(super) fn of_file(file: File) -> Result<Self> {
-        let len = file.metadata()?.len();
-        Ok(Self::File(Positioned::new(file), len))
+    /// Those of the file at `path`, on the disk.
+    pub(super) fn open(path: &Path) -> crate::error::Result<Self> {
+        let opened = File::open(path).and_then(|file| {
+            let len = file.metadata()?.len();
+            Ok(Self::File(Positioned::new(file), len))
+        });
+        opened.map_err(failed("open", path))
+    }
+
+    /// Those of the file at `path`, mapped.
+    ///
+    /// # Safety
+    ///
+    /// Nobody may change or shorten the file while the value lives.
+    #[cfg(feature = "mmap")]
+    #[expect(unsafe_code, reason = "the caller vouches for what nobody can check")]
+    pub(super) unsafe fn map(path: &Path) -> crate::error::Result<Self> {
+        let file = File::open(path).map_err(failed("open", path))?;
+        // SAFETY: the caller vouches that the file stays as it is.
+        let mapped = unsafe { Mapped::new(&file) };
+        mapped.map(Self::Mapped).map_err(failed("map", path))
     }
 
     /// How many there are.

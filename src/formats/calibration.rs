@@ -28,7 +28,6 @@ use safetensors::Dtype;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 const FORMAT: Format = Format {
@@ -149,7 +148,7 @@ impl CalibrationFile {
         } in entries
         {
             for list in lists {
-                let bytes = read_list(&mut file, path, start, &list)?;
+                let bytes = header::part(&mut file, path, start + list.from, list.bytes)?;
                 if format!("{:08x}", checksum([&*bytes])) != list.checksum {
                     let why = format!("the checksum of {} of {name:?} is another", list.name);
                     return Err(damaged(path, why));
@@ -177,21 +176,6 @@ impl CalibrationFile {
 fn tensor_name(name: &str, list: &str) -> String {
     // Names of lists have no dot, so that no two are the same; and none is what safetensors has for its metadata.
     format!("{name}.{list}")
-}
-
-fn read_list(file: &mut File, path: &Path, start: u64, list: &List) -> Result<Vec<u8>> {
-    let failed = failed("read", path);
-    // No more than the file has: that was compared.
-    let mut bytes = vec![0; list.bytes];
-    let from = SeekFrom::Start(start + list.from);
-    file.seek(from).map_err(&failed)?;
-    match file.read_exact(&mut bytes) {
-        Ok(()) => Ok(bytes),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            Err(damaged(path, "it became shorter while it was read"))
-        }
-        Err(error) => Err(failed(error)),
-    }
 }
 
 /// The notes and the statistics of a header, if it is one and there are `data` bytes of tensors behind it.

@@ -32,7 +32,13 @@ pub(crate) fn damaged(path: &Path, why: impl Into<String>) -> Error {
 }
 
 /// The file ended before it should, or reading failed.
-#[cfg(any(feature = "safetensors", feature = "gguf"))]
+#[cfg(any(
+    feature = "calibration",
+    feature = "masks",
+    feature = "npy",
+    feature = "safetensors",
+    feature = "gguf"
+))]
 pub(super) fn cut(path: &Path, error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         damaged(path, "it became shorter while it was read")

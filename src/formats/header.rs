@@ -1,6 +1,8 @@
 //! The headers of our files: safetensors, with texts that say what the file is and vouch for themselves.
 
 use super::checksum::checksum;
+#[cfg(any(feature = "calibration", feature = "masks"))]
+use super::file::cut;
 use super::file::{damaged, failed};
 use crate::error::Result;
 use safetensors::tensor::Metadata;
@@ -129,4 +131,14 @@ pub(super) fn read(file: &mut File, path: &Path) -> Result<(Vec<u8>, u64, u64)> 
         return Err(damaged(path, "it became shorter while it was read"));
     }
     Ok((text, 8 + size, length - 8 - size))
+}
+
+/// So many bytes of a file from one on, of which it was compared that they are there.
+#[cfg(any(feature = "calibration", feature = "masks"))]
+pub(super) fn part(file: &mut File, path: &Path, from: u64, count: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    let found = file.seek(SeekFrom::Start(from));
+    let read = found.and_then(|_| file.read_exact(&mut bytes));
+    read.map_err(|error| cut(path, error))?;
+    Ok(bytes)
 }

@@ -23,7 +23,6 @@ use safetensors::tensor::Metadata;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 const FORMAT: Format = Format {
@@ -128,18 +127,7 @@ impl MaskFile {
         let (notes, entries) = parse(&text, data).map_err(|why| damaged(path, why))?;
         let mut masks = BTreeMap::new();
         for entry in entries {
-            let failed = failed("read", path);
-            // No more than the file has: that was compared.
-            let mut bytes = vec![0; entry.bytes];
-            let from = SeekFrom::Start(start + entry.from);
-            file.seek(from).map_err(&failed)?;
-            match file.read_exact(&mut bytes) {
-                Ok(()) => (),
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                    return Err(damaged(path, "it became shorter while it was read"));
-                }
-                Err(error) => return Err(failed(error)),
-            }
+            let bytes = header::part(&mut file, path, start + entry.from, entry.bytes)?;
             let mask = decode(&entry, &bytes).map_err(|why| {
                 let why = format!("the mask of {:?}: {why}", entry.name);
                 damaged(path, why)

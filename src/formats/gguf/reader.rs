@@ -6,12 +6,11 @@ use super::{GgufTensorInfo, GgufType, GgufValue};
 use crate::error::{Error, FileError, Result};
 use crate::float::Float;
 use crate::formats::bytes::Bytes;
-use crate::formats::file::{cut, damaged, failed};
+use crate::formats::file::{cut, damaged};
 use crate::quantize::{BlockFormat, BlockTensor};
 use crate::tensors::{TensorInfo, TensorSource, TensorSourceExt};
 use ndarray::ArrayD;
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// One GGUF file, open for reading: what llama.cpp, candle and others run.
@@ -64,8 +63,7 @@ impl GgufFile {
     /// cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = File::open(path).and_then(Bytes::of_file);
-        Self::new(path.to_owned(), bytes.map_err(failed("open", path))?)
+        Self::new(path.to_owned(), Bytes::open(path)?)
     }
 
     /// The same from bytes in memory.
@@ -90,13 +88,10 @@ impl GgufFile {
     #[cfg(feature = "mmap")]
     #[expect(unsafe_code, reason = "the caller vouches for what nobody can check")]
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self> {
-        use crate::kernels::mapped::Mapped;
         let path = path.as_ref();
-        let file = File::open(path).map_err(failed("open", path))?;
         // SAFETY: the caller vouches that the file stays as it is.
-        let mapped = unsafe { Mapped::new(&file) };
-        let mapped = mapped.map_err(failed("map", path))?;
-        Self::new(path.to_owned(), Bytes::Mapped(mapped))
+        let bytes = unsafe { Bytes::map(path) };
+        Self::new(path.to_owned(), bytes?)
     }
 
     fn new(path: PathBuf, bytes: Bytes) -> Result<Self> {

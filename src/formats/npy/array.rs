@@ -2,13 +2,11 @@
 
 use super::header::{Header, encode};
 use super::stream::{Stream, read};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::formats::bytes::Bytes;
-use crate::formats::file::{Replacement, damaged, failed};
+use crate::formats::file::{Replacement, cut};
 use crate::tensors::{Element, StoredTensor};
 use ndarray::{ArrayD, ArrayRef, Dimension};
-use std::fs::File;
-use std::io::ErrorKind;
 use std::path::Path;
 
 /// The bytes of a file from one place on.
@@ -30,15 +28,6 @@ impl Stream for Part<'_> {
         read.map_err(|error| cut(self.path, error))?;
         self.at += to.len() as u64;
         Ok(())
-    }
-}
-
-/// The file ended early, or reading failed.
-pub(super) fn cut(path: &Path, error: std::io::Error) -> Error {
-    if error.kind() == ErrorKind::UnexpectedEof {
-        damaged(path, "it became shorter while it was read")
-    } else {
-        failed("read", path)(error)
     }
 }
 
@@ -79,8 +68,7 @@ pub fn read_npy<T: Element>(path: impl AsRef<Path>) -> Result<ArrayD<T>> {
 /// Those of [`read_npy`] but for the type.
 pub fn read_npy_tensor(path: impl AsRef<Path>) -> Result<StoredTensor> {
     let path = path.as_ref();
-    let bytes = File::open(path).and_then(Bytes::of_file);
-    let bytes = bytes.map_err(failed("open", path))?;
+    let bytes = Bytes::open(path)?;
     let mut part = Part {
         bytes: &bytes,
         path,

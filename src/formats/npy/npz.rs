@@ -1,17 +1,15 @@
 //! Reads arrays by name.
 
-use super::array::cut;
 use super::container::{Entry, entries};
 use super::header::{Fault, Header};
 use super::stream::{Stream, read};
 use crate::error::{Error, FileError, Result};
 use crate::formats::bytes::Bytes;
-use crate::formats::file::{damaged, failed};
+use crate::formats::file::{cut, damaged};
 use crate::tensors::{TensorInfo, TensorSource};
 use crc32fast::Hasher;
 use flate2::read::DeflateDecoder;
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,8 +71,7 @@ impl NpzFile {
     /// [`FileError::Failed`] if it cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = File::open(path).and_then(Bytes::of_file);
-        Self::new(path.to_owned(), bytes.map_err(failed("open", path))?)
+        Self::new(path.to_owned(), Bytes::open(path)?)
     }
 
     /// The same from bytes in memory.
