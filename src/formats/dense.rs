@@ -1,9 +1,8 @@
 //! A checkpoint of packed weights as the dense tensors that they stand for.
 
+use super::round::round_into;
 use crate::error::{Error, FileError, Result};
-use crate::kernels::halves;
-use crate::tensors::{DType, TensorInfo, TensorSource};
-use half::bf16;
+use crate::tensors::{TensorInfo, TensorSource};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::Range;
@@ -126,7 +125,8 @@ impl<S: TensorSource, D: Decoder> Dense<S, D> {
             let decoded = self.decoder.decode(&self.source, made, first, values);
             decoded.map_err(|error| error.in_tensor(&*info.name))?;
             let encoded = &mut encoded[..values.len() * size];
-            encode(values, info.dtype, encoded);
+            // What is too large becomes infinite, as it does for those who multiply in that type.
+            round_into(values, info.dtype, encoded);
             // The first and the last element may be asked for in part.
             let there = first * size..first * size + encoded.len();
             let wanted = there.start.max(from)..there.end.min(end);
@@ -139,24 +139,6 @@ impl<S: TensorSource, D: Decoder> Dense<S, D> {
 
 fn shifted(range: &Range<usize>, by: usize) -> Range<usize> {
     range.start - by..range.end - by
-}
-
-/// The values, each rounded once to a type of floats, half to even; what is too large becomes infinite, as it does for those
-/// who multiply in that type.
-fn encode(values: &[f32], dtype: DType, bytes: &mut [u8]) {
-    match dtype {
-        DType::F16 => halves::narrow_bytes(values, bytes.as_chunks_mut().0),
-        DType::Bf16 => {
-            for (bytes, &value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
-                *bytes = bf16::from_f32(value).to_le_bytes();
-            }
-        }
-        _ => {
-            for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
-                *bytes = value.to_le_bytes();
-            }
-        }
-    }
 }
 
 impl<S: TensorSource, D: Decoder> TensorSource for Dense<S, D> {

@@ -57,6 +57,12 @@ mod npy;
 mod open;
 #[cfg(any(feature = "safetensors", feature = "gguf"))]
 mod pieces;
+#[cfg(any(
+    feature = "gptq",
+    feature = "bitsandbytes",
+    feature = "compressed-tensors"
+))]
+mod round;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 #[cfg(any(feature = "gptq", feature = "bitsandbytes"))]

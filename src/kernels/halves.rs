@@ -72,7 +72,11 @@ pub(crate) fn widen_upper_bytes<F: Real>(from: &[[u8; 2]], to: &mut [F]) {
 }
 
 /// The bits of the f16 that is nearest to a number, half to even; what is too large is infinite.
-#[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+#[cfg(any(
+    feature = "gptq",
+    feature = "bitsandbytes",
+    feature = "compressed-tensors"
+))]
 #[inline(always)]
 fn nearest(value: f32) -> u16 {
     const LEAST_NORMAL: u32 = (127 - 14) << 23;
@@ -109,7 +113,11 @@ fn nearest(value: f32) -> u16 {
 }
 
 /// Numbers as little-endian bytes of the f16s that are nearest, half to even; what is too large is infinite.
-#[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+#[cfg(any(
+    feature = "gptq",
+    feature = "bitsandbytes",
+    feature = "compressed-tensors"
+))]
 pub(crate) fn narrow_bytes(from: &[f32], to: &mut [[u8; 2]]) {
     vectorize(
         #[inline(always)]
@@ -155,7 +163,11 @@ mod tests {
     }
 
     /// All numbers of few bits of fraction, their neighbours, and those halfway between f16s.
-    #[cfg(any(feature = "gptq", feature = "bitsandbytes"))]
+    #[cfg(any(
+        feature = "gptq",
+        feature = "bitsandbytes",
+        feature = "compressed-tensors"
+    ))]
     #[test]
     fn numbers_become_the_nearest_halves() {
         let around = |bits: u32| [-2, -1, 0, 1, 2].map(|by| bits.wrapping_add_signed(by));

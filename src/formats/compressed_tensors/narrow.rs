@@ -1,7 +1,7 @@
 //! Values as bytes of the type that they are rounded to.
 
+use crate::formats::round::round_into;
 use crate::tensors::DType;
-use half::{bf16, f16};
 
 /// The values, each rounded once to the type of scales, half to even, as bytes; or the place of the first that is too
 /// large for it.
@@ -17,19 +17,9 @@ pub(super) fn narrow(values: &[f32], dtype: DType) -> Result<Vec<u8>, usize> {
     if !values.iter().fold(true, |all, value| all & fits(value)) {
         return Err(values.iter().position(|value| !fits(value)).unwrap_or(0));
     }
-    Ok(match dtype {
-        DType::F16 => bytes(values, |value| f16::from_f32(value).to_le_bytes()),
-        DType::Bf16 => bytes(values, |value| bf16::from_f32(value).to_le_bytes()),
-        _ => bytes(values, f32::to_le_bytes),
-    })
-}
-
-fn bytes<const N: usize>(values: &[f32], one: impl Fn(f32) -> [u8; N]) -> Vec<u8> {
-    let mut bytes = vec![0; values.len() * N];
-    for (to, &value) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(values) {
-        *to = one(value);
-    }
-    bytes
+    let mut bytes = vec![0; values.len() * (dtype.bits() / 8)];
+    round_into(values, dtype, &mut bytes);
+    Ok(bytes)
 }
 
 #[cfg(test)]
