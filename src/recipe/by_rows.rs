@@ -54,24 +54,23 @@ impl Change<'_> {
         self.source
             .float_blocks(&self.info.name, most, &mut |from, original: &[F]| {
                 restored.resize(original.len(), F::zero());
-                let rows = (from / columns, original.len() / columns);
-                let written = self.write_block(rows, original, &mut restored, sink);
-                written.map_err(|error| self.moved(error, rows.0))?;
+                let shape = (original.len() / columns, columns);
+                let written = self.write_block(shape, original, &mut restored, sink);
+                written.map_err(|error| self.moved(error, from / columns))?;
                 comparison.add(from, original, &restored)
             })?;
         self.write_shape(sink)?;
         comparison.report(self.step.bytes()?)
     }
 
-    /// Writes so many rows from one on, and puts what comes back into `restored`.
+    /// Writes a block of so many rows and columns, and puts what comes back into `restored`.
     fn write_block<F: Float>(
         &self,
-        (_, rows): (usize, usize),
+        shape: (usize, usize),
         original: &[F],
         restored: &mut [F],
         sink: &mut Sink,
     ) -> Result<()> {
-        let shape = (rows, original.len() / rows.max(1));
         let no_array = |_| Error::ShapeOverflow {
             shape: vec![shape.0, shape.1],
         };

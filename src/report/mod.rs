@@ -113,11 +113,12 @@ impl Report {
     ///
     /// [`Error::SumOutOfRange`] if the sums over all tensors leave the range of an f64. The report is then unchanged.
     pub fn add_tensor(&mut self, tensor: TensorReport) -> Result<()> {
+        let total = self.total();
         // Then no count of zeros can overflow either.
-        if self.total().len.checked_add(tensor.len).is_none() {
+        let counted = total.len.checked_add(tensor.len).is_some();
+        if !counted || !total.sums.plus(tensor.sums).is_finite() {
             return Err(Error::SumOutOfRange);
         }
-        self.check_total(tensor.sums)?;
         self.tensors.push(tensor);
         Ok(())
     }
